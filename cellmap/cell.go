@@ -1,0 +1,103 @@
+package cellmap
+
+import (
+	"fmt"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+)
+
+// A Map is a network read as cells.
+type Map struct {
+	Model *onnxgraph.Model
+	Cells []*Cell // along the network
+	Types []*Type
+	// Refused are the stretches of the network that are no cells, and why.
+	Refused []Refusal
+}
+
+// A Type is a set of cells of one structure: same operations, kernels, strides
+// and topology. Channel counts may differ.
+type Type struct {
+	Name  string // "A", "B", ... in order of appearance
+	Cells []*Cell
+	Form  Form
+}
+
+// A Cell is a block of the network in two-input form.
+type Cell struct {
+	Index     int    // along the network, from 0
+	Name      string // what the names of its nodes share, or "cell 3"
+	Type      *Type
+	Reduction bool // whether its output has a smaller resolution than node 1
+	// Inputs are the values of node 0 and node 1 in the network.
+	Inputs [2]string
+	Nodes  []Node // intermediate; Nodes[i] is node i+2
+	// Concat are the nodes whose concatenation is the output: usually the last alone.
+	Concat []int
+	Join   *onnxgraph.Node // the Concat in the network, where there is one
+	Output string          // the value that leaves the cell
+}
+
+// A Node is the sum of two edges and an optional activation.
+type Node struct {
+	Edges [2]Edge
+	Sum   *onnxgraph.Node   // the Add or Sum in the network; nil for a lone operand
+	Act   []*onnxgraph.Node // the activation, in order; empty for none
+	// Value is the node's value in the network. It is empty for the inner nodes
+	// of a sum of more than two, which have none of their own.
+	Value string
+}
+
+// An Edge is one operand of a node.
+type Edge struct {
+	Op   Op
+	From int // the node that it reads
+	// Fixed edges chain sums of more than two operands; no decision changes them.
+	Fixed bool
+	Nodes []*onnxgraph.Node // the operators in the network, in order; none for null and skip
+	// Value is what the edge adds to the sum; empty for null and skip.
+	Value string
+}
+
+// Editable reports whether a decision may change the edge.
+func (e *Edge) Editable() bool { return !e.Fixed }
+
+// A Refusal is a place in the network that stays as it is, and the reason.
+type Refusal struct {
+	Where  string // what the user finds in the network: a node, a cell's edge
+	Reason string // what was seen and what would be needed
+}
+
+func (r Refusal) Error() string { return r.Where + ": " + r.Reason }
+
+// An EdgeID names an edge of a cell: slot 0 or 1 of node Node (2, 3, ...).
+type EdgeID struct{ Node, Slot int }
+
+func (id EdgeID) String() string { return fmt.Sprintf("node %d edge %d", id.Node, id.Slot) }
+
+// A Move changes the operation of one edge of one cell. NAT's moves lead to
+// skip or null.
+type Move struct {
+	Cell *Cell
+	Edge EdgeID
+	To   Op
+}
+
+// Old returns the edge that the move changes.
+func (m Move) Old() *Edge { return &m.Cell.Nodes[m.Edge.Node-2].Edges[m.Edge.Slot] }
+
+func (m Move) String() string {
+	old := m.Old()
+	return fmt.Sprintf("%s: node %d: %s<%d -> %s", m.Cell.Name, m.Edge.Node, old.Op, old.From, m.To)
+}
+
+// Form returns the cell as policies and genotypes see it.
+func (c *Cell) Form() Form {
+	f := Form{Concat: c.Concat}
+	for i, n := range c.Nodes {
+		for _, e := range n.Edges {
+			f.Edges = append(f.Edges, FormEdge{Op: e.Op, From: e.From, To: i + 2, Fixed: e.Fixed})
+		}
+	}
+	return f
+}

@@ -1,0 +1,28 @@
+package onnxgraph
+
+import (
+	"os"
+	"syscall"
+)
+
+// reserve allocates size bytes on disk. File systems that cannot are no obstacle.
+func reserve(f *os.File, size int64) error {
+	if size == 0 {
+		return nil
+	}
+	err := syscall.Fallocate(int(f.Fd()), 0, 0, size)
+	if err == syscall.EOPNOTSUPP || err == syscall.ENOSYS || err == syscall.EINTR {
+		return nil
+	}
+	return err
+}
+
+// syncDir makes a rename in the folder durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

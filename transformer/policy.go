@@ -1,0 +1,48 @@
+package transformer
+
+import (
+	"context"
+
+	"github.com/natonnx/natonnx/cellmap"
+)
+
+// An Action is what a NAT policy does with one edge. The order is that of the
+// authors' TRANSFORM vocabulary (spec section 1.1).
+type Action uint8
+
+// The actions of the NAT rules.
+const (
+	ToNull Action = iota
+	Keep
+	ToSkip
+	Actions = 3
+)
+
+// A Policy scores the actions for each edge of a cell. Implementations are safe
+// for concurrent use.
+type Policy interface {
+	// Logits returns one row per edge of the form, in its order, with one
+	// unnormalised log-probability per Action.
+	Logits(ctx context.Context, form cellmap.Form) ([][Actions]float64, error)
+	Card() Card
+}
+
+// A Card says what a policy is and what was measured on it. It travels in the
+// policy file's metadata.
+type Card struct {
+	Name     string
+	Kind     string // "gcn"
+	Rules    string // "nat"
+	Training string // data, reward, steps, in a sentence
+	Command  string // the command that trains it again
+	Seed     uint64
+	Scores   []Score
+}
+
+// A Score is one measured figure of a card.
+type Score struct {
+	Name  string // what was measured
+	On    string // on which data
+	Value float64
+	Unit  string
+}
