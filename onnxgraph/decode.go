@@ -42,7 +42,10 @@ func (d *decoder) decodeModel(all span) error {
 	m := d.model
 	return d.fields(all, func(f field) error {
 		e := entry{num: f.num, at: f.whole()}
-		var err error
+		err := d.spend(entryCost)
+		if err != nil {
+			return err
+		}
 		switch f.num {
 		case modelIRVersion:
 			err = within("ir_version", d.int(f, &m.IRVersion))
@@ -124,6 +127,8 @@ func (d *decoder) decodeFunction(f field) (id FunctionID, err error) {
 			return d.str(f, &id.Domain)
 		case functionName:
 			return d.str(f, &id.Name)
+		case functionOverload:
+			return d.str(f, &id.Overload)
 		}
 		return nil
 	})
@@ -136,20 +141,25 @@ func (d *decoder) decodeGraph(f field, main bool) (*Graph, error) {
 	g := &Graph{}
 	err := d.message(f, func(f field) error {
 		e := entry{num: f.num, at: f.whole()}
-		var err error
+		err := d.spend(entryCost)
+		if err != nil {
+			return err
+		}
 		switch f.num {
 		case graphName:
 			err = within("name", d.str(f, &g.Name))
 		case graphNode:
 			var n *Node
-			n, err = d.decodeNode(f)
-			err = within(nodePath(n, len(g.Nodes)), err)
+			if n, err = d.decodeNode(f); err != nil {
+				return within(nodePath(n, len(g.Nodes)), err)
+			}
 			n.Index = len(g.Nodes)
 			g.Nodes, e.item = append(g.Nodes, n), n
 		case graphInitializer:
 			var t *Tensor
-			t, err = d.decodeTensor(f)
-			err = within(fmt.Sprintf("initializer[%d]%s", len(g.Initializers), quoted(t.Name)), err)
+			if t, err = d.decodeTensor(f); err != nil {
+				return within(tensorPath(t, len(g.Initializers)), err)
+			}
 			g.Initializers, e.item = append(g.Initializers, t), t
 		case graphSparse:
 			var t *Tensor
@@ -158,9 +168,10 @@ func (d *decoder) decodeGraph(f field, main bool) (*Graph, error) {
 			g.SparseInitializers = append(g.SparseInitializers, t)
 		case graphInput, graphOutput, graphValueInfo:
 			var v *Value
-			v, err = d.decodeValue(f)
 			list, label := g.valueList(f.num)
-			err = within(fmt.Sprintf("%s[%d]%s", label, len(*list), quoted(v.Name)), err)
+			if v, err = d.decodeValue(f); err != nil {
+				return within(fmt.Sprintf("%s[%d]%s", label, len(*list), quoted(v.Name)), err)
+			}
 			*list, e.item = append(*list, v), v
 		case graphQuantization:
 			e.name, err = d.decodeAnnotation(f)
@@ -186,14 +197,19 @@ func (g *Graph) valueList(num protowire.Number) (*[]*Value, string) {
 
 // nodePath is the field path of a node that may be only partly decoded.
 func nodePath(n *Node, i int) string {
-	return fmt.Sprintf("node[%d] (%s %q)", i, n.OpType, n.Name)
+	op := quote(n.OpType)
+	return fmt.Sprintf("node[%d] (%s %s)", i, op[1:len(op)-1], quote(n.Name))
+}
+
+func tensorPath(t *Tensor, i int) string {
+	return fmt.Sprintf("initializer[%d]%s", i, quoted(t.Name))
 }
 
 func quoted(name string) string {
 	if name == "" {
 		return ""
 	}
-	return " " + strconv.Quote(name)
+	return " " + quote(name)
 }
 
 func (d *decoder) decodeAnnotation(f field) (tensor string, err error) {
@@ -208,12 +224,15 @@ func (d *decoder) decodeAnnotation(f field) (tensor string, err error) {
 
 func (d *decoder) decodeNode(f field) (*Node, error) {
 	n := &Node{whole: f.whole(), at: f.body}
+	if err := d.spend(nodeCost); err != nil {
+		return n, err
+	}
 	err := d.message(f, func(f field) error {
 		switch f.num {
 		case nodeInput:
-			return within(fmt.Sprintf("input[%d]", len(n.Inputs)), d.appendStr(f, &n.Inputs))
+			return d.appendStr(f, "input", &n.Inputs)
 		case nodeOutput:
-			return within(fmt.Sprintf("output[%d]", len(n.Outputs)), d.appendStr(f, &n.Outputs))
+			return d.appendStr(f, "output", &n.Outputs)
 		case nodeName:
 			return within("name", d.str(f, &n.Name))
 		case nodeOpType:
@@ -226,8 +245,10 @@ func (d *decoder) decodeNode(f field) (*Node, error) {
 			return within("domain", err)
 		case nodeAttribute:
 			a, err := d.decodeAttribute(f)
+			if err != nil {
+				return within(attributePath(a, len(n.Attributes)), err)
+			}
 			n.Attributes = append(n.Attributes, a)
-			return within(fmt.Sprintf("attribute[%d]%s", len(n.Attributes)-1, quoted(a.Name)), err)
 		}
 		return nil
 	})
@@ -237,9 +258,17 @@ func (d *decoder) decodeNode(f field) (*Node, error) {
 	return n, err
 }
 
-func (d *decoder) appendStr(f field, into *[]string) error {
-	*into = append(*into, "")
-	return d.str(f, &(*into)[len(*into)-1])
+func attributePath(a *Attribute, i int) string {
+	return fmt.Sprintf("attribute[%d]%s", i, quoted(a.Name))
+}
+
+func (d *decoder) appendStr(f field, label string, into *[]string) error {
+	var s string
+	if err := d.str(f, &s); err != nil {
+		return within(fmt.Sprintf("%s[%d]", label, len(*into)), err)
+	}
+	*into = append(*into, s)
+	return nil
 }
 
 // free returns the names that a subgraph reads and does not define.
@@ -278,9 +307,13 @@ func (g *Graph) free() []string {
 
 func (d *decoder) decodeAttribute(f field) (*Attribute, error) {
 	a := &Attribute{}
+	if err := d.spend(attributeCost); err != nil {
+		return a, err
+	}
 	var floats []uint32
 	var f32 uint32
 	err := d.message(f, func(f field) error {
+		a.note(f)
 		switch f.num {
 		case attrName:
 			return d.str(f, &a.Name)
@@ -299,8 +332,11 @@ func (d *decoder) decodeAttribute(f field) (*Attribute, error) {
 				return nil // a long text is preserved, not decoded
 			}
 			b, err := d.bytes(f)
+			if err != nil {
+				return err
+			}
 			a.String = append([]byte{}, b...)
-			return err
+			return d.spend(len(b))
 		case attrFloats:
 			if f.body.len() > maxName {
 				return nil
@@ -313,8 +349,11 @@ func (d *decoder) decodeAttribute(f field) (*Attribute, error) {
 			return d.ints(f, &a.Ints)
 		case attrStrings:
 			b, err := d.bytes(f)
+			if err != nil {
+				return err
+			}
 			a.Strings = append(a.Strings, append([]byte{}, b...))
-			return err
+			return d.spend(textCost + len(b))
 		case attrT, attrTensors:
 			t, err := d.decodeTensor(f)
 			if f.num == attrT {
@@ -344,6 +383,25 @@ func (d *decoder) decodeAttribute(f field) (*Attribute, error) {
 	return a, err
 }
 
+// valueTypes gives the type that each value field of an attribute belongs to.
+var valueTypes = map[protowire.Number]AttributeType{
+	attrF: AttrFloat, attrI: AttrInt, attrS: AttrString, attrT: AttrTensor, attrG: AttrGraph,
+	attrFloats: AttrFloats, attrInts: AttrInts, attrStrings: AttrStrings, attrTensors: AttrTensors,
+	attrGraphs: AttrGraphs, attrSparse: AttrSparseTensor, attrSparses: AttrSparseTensors,
+	attrTypeProto: AttrTypeProto, attrTypeProtos: AttrTypeProtos,
+	attrType: AttrUndefined, // the type itself
+}
+
+// note remembers that a field was there. An empty packed list counts as absent.
+func (a *Attribute) note(f field) {
+	if f.typ == protowire.BytesType && f.body.len() == 0 && (f.num == attrInts || f.num == attrFloats) {
+		return
+	}
+	if t, ok := valueTypes[f.num]; ok {
+		a.set |= 1 << t
+	}
+}
+
 // impliedType is the type of an attribute of IR versions 1 and 2, which did
 // not write it down, as far as the fields that are set tell.
 func (a *Attribute) impliedType() AttributeType {
@@ -370,6 +428,9 @@ func (a *Attribute) impliedType() AttributeType {
 
 func (d *decoder) decodeTensor(f field) (*Tensor, error) {
 	t := &Tensor{model: d.model, at: f.body}
+	if err := d.spend(tensorCost); err != nil {
+		return t, err
+	}
 	var external bool
 	var data External
 	data.Length = -1
@@ -398,7 +459,7 @@ func (d *decoder) decodeTensor(f field) (*Tensor, error) {
 			return within("external_data", err)
 		case tensorRawData, tensorFloatData, tensorInt32Data, tensorInt64Data,
 			tensorDoubleData, tensorUint64Data, tensorStringData:
-			return t.payload.add(f)
+			return d.addPayload(&t.payload, f)
 		}
 		return nil
 	})
@@ -430,32 +491,49 @@ func (x *External) set(p Property) (err error) {
 	return err
 }
 
-// add records one payload field. The elements of unpacked repeated fields are
+// payloadWire is the wire type of one element of each payload field.
+var payloadWire = map[protowire.Number]protowire.Type{
+	tensorRawData: protowire.BytesType, tensorStringData: protowire.BytesType,
+	tensorFloatData: protowire.Fixed32Type, tensorDoubleData: protowire.Fixed64Type,
+	tensorInt32Data: protowire.VarintType, tensorInt64Data: protowire.VarintType, tensorUint64Data: protowire.VarintType,
+}
+
+// addPayload records one payload field. The elements of unpacked repeated fields are
 // kept with their tags, as one growing range.
-func (p *payload) add(f field) error {
+func (d *decoder) addPayload(p *payload, f field) error {
+	raw := f.num == tensorRawData
+	packed := f.typ == protowire.BytesType && payloadWire[f.num] != protowire.BytesType
+	if !packed {
+		if err := f.want(payloadWire[f.num]); err != nil {
+			return err
+		}
+	}
+	if (packed || raw) && f.body.len() == 0 && p.field != f.num {
+		return nil // an empty field is as good as none
+	}
 	if p.field != 0 && p.field != f.num {
 		return formatErrorf("", "data in two fields (%d and %d)", p.field, f.num)
 	}
-	s, packed := f.body, f.typ == protowire.BytesType && f.num != tensorStringData
-	if !packed {
-		s = f.whole()
-	}
-	if f.num == tensorRawData {
-		if err := f.want(protowire.BytesType); err != nil {
-			return err
-		}
-		p.spans = p.spans[:0] // the last one wins, as in every protobuf parser
-	}
-	if last := len(p.spans) - 1; !packed && last >= 0 && !p.packed && p.spans[last].end == s.off {
-		p.spans[last].end = s.end
-	} else {
-		p.spans = append(p.spans, s)
-	}
-	if last := len(p.spans) - 1; last > 0 && p.packed != packed {
+	last := len(p.spans) - 1
+	if last >= 0 && p.packed != packed {
 		return formatErrorf("", "data is packed in part")
 	}
 	p.field, p.packed = f.num, packed
-	return nil
+	switch {
+	case raw:
+		p.spans = append(p.spans[:0], f.body) // the last one wins, as in every protobuf parser
+		return nil
+	case packed:
+		p.spans = append(p.spans, f.body)
+		return d.spend(numberCost)
+	}
+	p.count++
+	if last >= 0 && p.spans[last].end == f.tag {
+		p.spans[last].end = f.body.end
+		return nil
+	}
+	p.spans = append(p.spans, f.whole())
+	return d.spend(numberCost)
 }
 
 // decodeSparse decodes the name and the dims of a SparseTensorProto.
@@ -477,6 +555,9 @@ func (d *decoder) decodeSparse(f field) (*Tensor, error) {
 
 func (d *decoder) decodeValue(f field) (*Value, error) {
 	v := &Value{}
+	if err := d.spend(valueCost); err != nil {
+		return v, err
+	}
 	err := d.message(f, func(f field) error {
 		switch f.num {
 		case valueName:
@@ -537,7 +618,10 @@ func (d *decoder) decodeShape(f field, s *Shape) error {
 			}
 			return nil
 		})
+		if err != nil {
+			return within(fmt.Sprintf("dim[%d]", len(*s)), err)
+		}
 		*s = append(*s, dim)
-		return within(fmt.Sprintf("dim[%d]", len(*s)-1), err)
+		return nil
 	})
 }

@@ -41,7 +41,7 @@ type Opset struct {
 type Property struct{ Key, Value string }
 
 // A FunctionID names a model-local function.
-type FunctionID struct{ Domain, Name string }
+type FunctionID struct{ Domain, Name, Overload string }
 
 // OpsetVersion returns the imported version of ONNX's own operators, or 0.
 func (m *Model) OpsetVersion() int64 {
@@ -90,7 +90,7 @@ type Node struct {
 
 // String names the node as errors do: graph.node[12] (Conv "layer1.0.conv1").
 func (n *Node) String() string {
-	return fmt.Sprintf("graph.node[%d] (%s %q)", n.Index, n.OpType, n.Name)
+	return "graph." + nodePath(n, n.Index)
 }
 
 // Is reports whether n calls the given operator of ONNX's own domain.
@@ -151,6 +151,8 @@ type Attribute struct {
 	Tensors []*Tensor
 	Graph   *Graph
 	Graphs  []*Graph
+
+	set uint16 // of a decoded attribute: the types whose fields are there, by bit; bit 0: the type is
 }
 
 // Attr returns the attribute of that name, or nil.

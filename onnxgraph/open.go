@@ -91,43 +91,65 @@ func notONNX(head []byte) string {
 	return ""
 }
 
+// errNoFolder says that external data cannot be looked for.
+var errNoFolder = errors.New("a model read from a stream has no folder to find its external data in")
+
 // dataPath returns the file that an external tensor names, or an error where
-// that would leave the model's folder.
+// that would leave the model's folder. Windows' ways of doing so are refused on
+// every system, so that a model is as valid here as there.
 func (m *Model) dataPath(location string) (string, error) {
+	local := filepath.FromSlash(location)
+	drive := len(location) > 1 && location[1] == ':'
 	switch {
 	case location == "":
 		return "", formatErrorf("", "external data without a location")
+	case !filepath.IsLocal(local) || local == "." || drive || strings.ContainsAny(location, "\\\x00"):
+		return "", formatErrorf("", "external data %s: the path leaves the model's folder", quote(location))
 	case m.dir == "":
-		return "", formatErrorf("", "external data %q: a model read from a stream has no folder to find it in", location)
-	case !filepath.IsLocal(filepath.FromSlash(location)) || strings.ContainsRune(location, '\\'):
-		return "", formatErrorf("", "external data %q: the path leaves the model's folder", location)
+		return "", errNoFolder
 	}
-	return filepath.Join(m.dir, filepath.FromSlash(location)), nil
+	return filepath.Join(m.dir, local), nil
+}
+
+// dataFile finds the data file that an external tensor names.
+func (m *Model) dataFile(location string) (string, os.FileInfo, error) {
+	path, err := m.dataPath(location)
+	if err != nil {
+		return "", nil, err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil, formatErrorf("", "external data file not found: %s", path)
+	case err != nil:
+		return "", nil, err
+	case !info.Mode().IsRegular():
+		return "", nil, formatErrorf("", "external data %s: not a regular file", path)
+	}
+	return path, info, nil
+}
+
+// checkRange checks that a data file of that size holds want bytes for t.
+func (t *Tensor) checkRange(path string, size, want int64) error {
+	x := t.External
+	if x.Length >= 0 && x.Length != want {
+		return formatErrorf("", "external data has length %d, want %d for dims %v of %v", x.Length, want, t.Dims, t.Type)
+	}
+	if x.Offset > size || want > size-x.Offset {
+		return formatErrorf("", "external data %s: %d bytes at offset %d end after the file's %d bytes", path, want, x.Offset, size)
+	}
+	return nil
 }
 
 // openExternal opens the data file of t and checks that it holds size bytes there.
 func (t *Tensor) openExternal(size int64) (*os.File, int64, error) {
-	x := t.External
-	path, err := t.model.dataPath(x.Location)
+	path, info, err := t.model.dataFile(t.External.Location)
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, formatErrorf("", "external data file not found: %s", path)
-	}
-	if err != nil {
+	if err := t.checkRange(path, info.Size(), size); err != nil {
 		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, formatErrorf("", "external data %s: not a regular file", path)
-	}
-	if x.Length >= 0 && x.Length != size {
-		return nil, 0, formatErrorf("", "external data has length %d, want %d for dims %v of %v", x.Length, size, t.Dims, t.Type)
-	}
-	if x.Offset > info.Size() || size > info.Size()-x.Offset {
-		return nil, 0, formatErrorf("", "external data %s: %d bytes at offset %d end after the file's %d bytes", path, size, x.Offset, info.Size())
 	}
 	f, err := os.Open(path)
-	return f, x.Offset, err
+	return f, t.External.Offset, err
 }

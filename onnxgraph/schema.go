@@ -20,8 +20,9 @@ const (
 	propertyKey   protowire.Number = 1
 	propertyValue protowire.Number = 2
 
-	functionName   protowire.Number = 1
-	functionDomain protowire.Number = 10
+	functionName     protowire.Number = 1
+	functionDomain   protowire.Number = 10
+	functionOverload protowire.Number = 13
 
 	graphNode         protowire.Number = 1
 	graphName         protowire.Number = 2
@@ -41,19 +42,23 @@ const (
 	nodeAttribute protowire.Number = 5
 	nodeDomain    protowire.Number = 7
 
-	attrName    protowire.Number = 1
-	attrF       protowire.Number = 2
-	attrI       protowire.Number = 3
-	attrS       protowire.Number = 4
-	attrT       protowire.Number = 5
-	attrG       protowire.Number = 6
-	attrFloats  protowire.Number = 7
-	attrInts    protowire.Number = 8
-	attrStrings protowire.Number = 9
-	attrTensors protowire.Number = 10
-	attrGraphs  protowire.Number = 11
-	attrType    protowire.Number = 20
-	attrRefName protowire.Number = 21
+	attrName       protowire.Number = 1
+	attrF          protowire.Number = 2
+	attrI          protowire.Number = 3
+	attrS          protowire.Number = 4
+	attrT          protowire.Number = 5
+	attrG          protowire.Number = 6
+	attrFloats     protowire.Number = 7
+	attrInts       protowire.Number = 8
+	attrStrings    protowire.Number = 9
+	attrTensors    protowire.Number = 10
+	attrGraphs     protowire.Number = 11
+	attrTypeProto  protowire.Number = 14
+	attrTypeProtos protowire.Number = 15
+	attrType       protowire.Number = 20
+	attrRefName    protowire.Number = 21
+	attrSparse     protowire.Number = 22
+	attrSparses    protowire.Number = 23
 
 	tensorDims         protowire.Number = 1
 	tensorDataType     protowire.Number = 2

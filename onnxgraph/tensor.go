@@ -38,7 +38,8 @@ type External struct {
 type payload struct {
 	field  protowire.Number // the field of TensorProto: raw_data, float_data, ...
 	spans  []span           // several when a repeated field is written in pieces
-	packed bool             // typed fields: packed or one element per span
+	packed bool             // typed fields: packed, or each element with its tag
+	count  int64            // elements of a field that is not packed
 }
 
 // Elements returns the product of the dims, or an error where it is negative

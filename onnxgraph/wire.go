@@ -5,18 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Limits on hostile input. Memory stays proportional to what is decoded, so
-// bounding the number of messages and the length of names bounds memory.
+// Limits on hostile input.
 const (
-	maxDepth    = 100     // nested messages, as in protobuf's own C++ parsers
-	maxMessages = 4 << 20 // decoded messages in one file
-	maxName     = 1 << 20 // bytes of a decoded string; longer texts stay in the file
-	windowSize  = 16 << 10
+	maxDepth   = 100       // nested messages, as in protobuf's own C++ parsers
+	maxName    = 1 << 20   // bytes of a decoded string; longer texts stay in the file
+	maxMemory  = 512 << 20 // bytes that decoded structure may take: some 300,000 nodes
+	windowSize = 16 << 10
+)
+
+// What one decoded thing takes in memory, roughly and with the growth of slices.
+const (
+	messageCost   = 32
+	entryCost     = 160
+	nodeCost      = 256
+	attributeCost = 320
+	tensorCost    = 320
+	valueCost     = 128
+	textCost      = 32 // and its length
+	numberCost    = 16
 )
 
 // A FormatError says where a file stops being an ONNX model and why.
@@ -28,7 +40,11 @@ type FormatError struct {
 
 func (e *FormatError) Error() string {
 	var parts []string
-	for _, p := range []string{e.File, e.At, e.Msg} {
+	at := e.At
+	if n := len(at); n > 2*maxShown {
+		at = at[:maxShown] + " ... " + at[n-maxShown:]
+	}
+	for _, p := range []string{e.File, at, e.Msg} {
 		if p != "" {
 			parts = append(parts, p)
 		}
@@ -40,8 +56,19 @@ func formatErrorf(at, format string, args ...any) error {
 	return &FormatError{At: at, Msg: fmt.Sprintf(format, args...)}
 }
 
+// maxShown is how much of a name or a path an error shows: errors are one line.
+const maxShown = 200
+
+// quote quotes a name of unknown origin for an error.
+func quote(name string) string {
+	if len(name) > maxShown {
+		return strconv.Quote(name[:maxShown]) + "..."
+	}
+	return strconv.Quote(name)
+}
+
 // within puts a parent's name in front of the field path of a FormatError.
-// It is called only on the way out of a failure, so paths cost nothing otherwise.
+// Hot callers test for a failure first, so that paths cost nothing otherwise.
 func within(parent string, err error) error {
 	var fe *FormatError
 	if errors.As(err, &fe) {
@@ -69,13 +96,21 @@ func (f field) whole() span { return span{f.tag, f.body.end} }
 // A scanner walks the protobuf wire format of a source through a small window,
 // so that payloads that nobody wants are never read.
 type scanner struct {
-	src      io.ReaderAt
-	size     int64
-	window   []byte
-	at       int64 // where the window stands in the source
-	buf      [windowSize]byte
-	depth    int
-	messages int
+	src    io.ReaderAt
+	size   int64
+	window []byte
+	at     int64 // where the window stands in the source
+	buf    [windowSize]byte
+	depth  int
+	memory int // spent so far
+}
+
+// spend accounts for memory that decoding is about to take.
+func (s *scanner) spend(bytes int) error {
+	if s.memory += bytes; s.memory > maxMemory {
+		return formatErrorf("", "the structure takes more than %d MiB of memory: the file is damaged or hostile", maxMemory>>20)
+	}
+	return nil
 }
 
 // peek returns up to n bytes at pos; fewer only at the end of the source.
@@ -97,8 +132,8 @@ func (s *scanner) fields(m span, visit func(field) error) error {
 		return formatErrorf("", "messages nest more than %d deep", maxDepth)
 	}
 	defer func() { s.depth-- }()
-	if s.messages++; s.messages > maxMessages {
-		return formatErrorf("", "more than %d messages", maxMessages)
+	if err := s.spend(messageCost); err != nil {
+		return err
 	}
 	for pos := m.off; pos < m.end; {
 		f, err := s.field(pos, m.end)
@@ -188,7 +223,10 @@ func (s *scanner) bytes(f field) ([]byte, error) {
 func (s *scanner) str(f field, into *string) error {
 	b, err := s.bytes(f)
 	*into = string(b)
-	return err
+	if err != nil {
+		return err
+	}
+	return s.spend(textCost + len(b))
 }
 
 func (s *scanner) int(f field, into *int64) error {
@@ -200,7 +238,7 @@ func (s *scanner) int(f field, into *int64) error {
 func (s *scanner) ints(f field, into *[]int64) error {
 	if f.typ == protowire.VarintType {
 		*into = append(*into, int64(f.varint))
-		return nil
+		return s.spend(numberCost)
 	}
 	return s.packed(f, func(b []byte) int {
 		v, n := protowire.ConsumeVarint(b)
@@ -213,7 +251,7 @@ func (s *scanner) ints(f field, into *[]int64) error {
 func (s *scanner) floats(f field, into *[]uint32) error {
 	if f.typ == protowire.Fixed32Type {
 		*into = append(*into, uint32(f.varint))
-		return nil
+		return s.spend(numberCost)
 	}
 	return s.packed(f, func(b []byte) int {
 		if len(b) < 4 {
@@ -233,6 +271,9 @@ func (s *scanner) packed(f field, consume func([]byte) int) error {
 		n := consume(b)
 		if n < 0 {
 			return formatErrorf("", "field %d at byte %d: broken packed list", f.num, f.tag)
+		}
+		if err := s.spend(numberCost); err != nil {
+			return err
 		}
 		b = b[n:]
 	}
