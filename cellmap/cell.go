@@ -8,25 +8,33 @@ import (
 
 // A Map is a network read as cells.
 type Map struct {
-	Model *onnxgraph.Model
-	Cells []*Cell // along the network
-	Types []*Type
+	Model     *onnxgraph.Model
+	Types     *onnxgraph.Types // of the model's values
+	Cells     []*Cell          // along the network
+	CellTypes []*Type          // in order of appearance
 	// Refused are the stretches of the network that are no cells, and why.
 	Refused []Refusal
+
+	flow *flow
 }
 
 // A Type is a set of cells of one structure: same operations, kernels, strides
 // and topology. Channel counts may differ.
 type Type struct {
-	Name  string // "A", "B", ... in order of appearance
-	Cells []*Cell
-	Form  Form
+	Name      string // "A", "B", ... in order of appearance
+	Kind      Kind
+	Shortcut  Shortcut
+	Reduction bool
+	Cells     []*Cell
+	Form      Form
 }
 
 // A Cell is a block of the network in two-input form.
 type Cell struct {
 	Index     int    // along the network, from 0
-	Name      string // what the names of its nodes share, or "cell 3"
+	Name      string // what the names of its operators share, or "cell 3"
+	Kind      Kind
+	Shortcut  Shortcut
 	Type      *Type
 	Reduction bool // whether its output has a smaller resolution than node 1
 	// Inputs are the values of node 0 and node 1 in the network.
@@ -37,6 +45,28 @@ type Cell struct {
 	Join   *onnxgraph.Node // the Concat in the network, where there is one
 	Output string          // the value that leaves the cell
 }
+
+// A Kind names what sort of block a cell was lifted from.
+type Kind string
+
+// The kinds of blocks.
+const (
+	Residual         Kind = "residual"          // branches that are added up (ResNet)
+	InvertedResidual Kind = "inverted residual" // expand, depthwise, project (MobileNetV2)
+	Separable        Kind = "separable"         // depthwise, pointwise (MobileNetV1)
+	Stage            Kind = "stage"             // convolutions, then a pooling (VGG)
+	Concatenation    Kind = "concatenation"     // branches that are concatenated (SqueezeNet, GoogLeNet)
+)
+
+// A Shortcut says how a block's input reaches its closing sum.
+type Shortcut string
+
+// The shortcuts of residual blocks.
+const (
+	NoShortcut Shortcut = ""
+	Identity   Shortcut = "identity"
+	Projection Shortcut = "projection"
+)
 
 // A Node is the sum of two edges and an optional activation.
 type Node struct {
@@ -50,8 +80,9 @@ type Node struct {
 
 // An Edge is one operand of a node.
 type Edge struct {
-	Op   Op
-	From int // the node that it reads
+	Op     Op
+	Stride int64 // 1 or more; 0 for null
+	From   int   // the node that it reads
 	// Fixed edges chain sums of more than two operands; no decision changes them.
 	Fixed bool
 	Nodes []*onnxgraph.Node // the operators in the network, in order; none for null and skip

@@ -48,6 +48,9 @@ func (o Op) Size() (h, w int64) {
 	return h, w
 }
 
+// within reports whether the kernel is at most n x n.
+func (o Op) within(n int64) bool { h, w := o.Size(); return h <= n && w <= n }
+
 // IsPool reports whether o is a pooling.
 func (o Op) IsPool() bool { f := o.Family(); return f == MaxPool || f == AvgPool }
 

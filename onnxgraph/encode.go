@@ -158,7 +158,7 @@ func NewInt64s(name string, dims []int64, data []int64) *Tensor {
 }
 
 // editNode returns a copy of n whose inputs and outputs are replaced, place by
-// place, and whose every other field, unknown ones included, is kept as encoded.
+// place (inputs may be appended), and whose every other field, unknown ones included, is kept as encoded.
 func (m *Model) editNode(n *Node, inputs, outputs []string) (*Node, error) {
 	old := n.raw
 	if old == nil {
@@ -186,6 +186,9 @@ func (m *Model) editNode(n *Node, inputs, outputs []string) (*Node, error) {
 			c.raw = append(c.raw, old[:size]...)
 		}
 		old = old[size:]
+	}
+	for ; in < len(inputs); in++ {
+		c.raw = appendText(c.raw, nodeInput, inputs[in])
 	}
 	return &c, nil
 }

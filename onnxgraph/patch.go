@@ -28,7 +28,8 @@ type Patch struct {
 	Metadata []Property
 }
 
-// A Rewire makes input Input of Node read the value To.
+// A Rewire makes input Input of Node read the value To. Input may be the number
+// of inputs that the node has, which adds one.
 type Rewire struct {
 	Node  *Node
 	Input int
@@ -74,6 +75,9 @@ type edit struct {
 }
 
 func (e *edit) apply() (*Model, error) {
+	if err := e.checkPatch(); err != nil {
+		return nil, err
+	}
 	if err := e.editNodes(); err != nil {
 		return nil, err
 	}
@@ -91,6 +95,42 @@ func (e *edit) apply() (*Model, error) {
 	return &out, nil
 }
 
+// checkPatch refuses parts of a patch that would silently do nothing: nodes of
+// another state of the model, and nodes and tensors without an encoding.
+func (e *edit) checkPatch() error {
+	var old []*Node
+	old = append(old, e.patch.Remove...)
+	for _, r := range e.patch.Rewire {
+		old = append(old, r.Node)
+	}
+	for _, r := range e.patch.Rename {
+		old = append(old, r.Node)
+	}
+	nodes := e.model.Graph.Nodes
+	for _, n := range old {
+		if n.Index < 0 || n.Index >= len(nodes) || nodes[n.Index] != n {
+			return fmt.Errorf("%v is not a node of this model: was it taken from before another patch?", n)
+		}
+	}
+	for _, n := range e.patch.Add {
+		if n.raw == nil {
+			return fmt.Errorf("the added node %s was not made by NewNode", quote(n.Name))
+		}
+	}
+	names := map[string]bool{}
+	x := e.model.Graph.Index()
+	for _, t := range e.patch.Init {
+		switch {
+		case t.raw == nil:
+			return fmt.Errorf("the added initializer %s was not made by NewTensor", quote(t.Name))
+		case names[t.Name] || x.Initializer[t.Name] != nil || x.Input[t.Name] != nil:
+			return fmt.Errorf("the added initializer %s has the name of another value", quote(t.Name))
+		}
+		names[t.Name] = true
+	}
+	return nil
+}
+
 // editNodes carries out rewires, renames and removals on copies of the nodes.
 func (e *edit) editNodes() error {
 	type names struct{ in, out []string }
@@ -102,10 +142,11 @@ func (e *edit) editNodes() error {
 		return edits[n]
 	}
 	for _, r := range e.patch.Rewire {
-		if r.Input < 0 || r.Input >= len(r.Node.Inputs) {
+		names := at(r.Node)
+		if r.Input < 0 || r.Input > len(names.in) {
 			return fmt.Errorf("%v: no input %d to rewire", r.Node, r.Input)
 		}
-		at(r.Node).in[r.Input] = r.To
+		names.in = append(names.in[:r.Input], append([]string{r.To}, names.in[min(r.Input+1, len(names.in)):]...)...)
 	}
 	for _, r := range e.patch.Rename {
 		if r.Output < 0 || r.Output >= len(r.Node.Outputs) {
