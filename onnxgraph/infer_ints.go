@@ -1,7 +1,5 @@
 package onnxgraph
 
-import "slices"
-
 // foldLimit is the most elements of an integer tensor that is followed: shapes
 // are short, and weights must not be read.
 const foldLimit = 64
@@ -121,6 +119,18 @@ func foldCast(c *call) []Dim {
 		return nil
 	}
 	return c.ints(0)
+}
+
+func foldNeg(c *call) []Dim {
+	in := c.ints(0)
+	if in == nil {
+		return nil
+	}
+	out := make([]Dim, len(in))
+	for i, d := range in {
+		out[i] = d.times(Const(-1))
+	}
+	return out
 }
 
 // foldBinary applies f to two lists of the same length, or a list and a single element.
@@ -260,7 +270,11 @@ func foldFill(c *call) []Dim {
 	if !n.Known() || n.N < 0 || n.N > foldLimit || len(value) != 1 {
 		return nil
 	}
-	return slices.Repeat(value, int(n.N))
+	out := make([]Dim, n.N)
+	for i := range out {
+		out[i] = value[0]
+	}
+	return out
 }
 
 func foldRange(c *call) []Dim {

@@ -35,5 +35,5 @@ func matMul(a, b Shape) Shape {
 		tail = append(tail, b[len(b)-1])
 	}
 	lead := broadcast(a[:max(len(a)-2, 0)], b[:max(len(b)-2, 0)])
-	return append(append(Shape{}, lead...), tail...)
+	return joinShapes(lead, tail)
 }

@@ -413,7 +413,12 @@ func inferGather(c *call) []Type {
 	if !ok || at == nil || len(x)+len(at) > rankLimit {
 		return []Type{tensorType(c.elem(0), nil)}
 	}
-	return []Type{tensorType(c.elem(0), slices.Concat(Shape{}, x[:a], at, x[a+1:]))}
+	return []Type{tensorType(c.elem(0), joinShapes(x[:a], at, x[a+1:]))}
+}
+
+// joinShapes puts shapes after one another; of scalars it is a scalar, never nil.
+func joinShapes(parts ...Shape) Shape {
+	return append(Shape{}, slices.Concat(parts...)...)
 }
 
 func inferGatherElements(c *call) []Type { return []Type{tensorType(c.elem(0), c.shape(1))} }
@@ -424,7 +429,7 @@ func inferGatherND(c *call) []Type {
 	if n := len(at); n > 0 && at[n-1].Known() {
 		batch, depth := c.Int("batch_dims", 0), at[n-1].N
 		if batch >= 0 && batch < int64(n) && depth >= 0 && depth <= int64(len(x))-batch {
-			out = slices.Concat(Shape{}, at[:n-1], x[batch+depth:])
+			out = joinShapes(at[:n-1], x[batch+depth:])
 		}
 	}
 	return []Type{tensorType(c.elem(0), out)}
