@@ -90,6 +90,9 @@ type Node struct {
 
 // String names the node as errors do: graph.node[12] (Conv "layer1.0.conv1").
 func (n *Node) String() string {
+	if n == nil {
+		return "graph.node (nil)"
+	}
 	return "graph." + nodePath(n, n.Index)
 }
 

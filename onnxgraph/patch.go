@@ -108,13 +108,13 @@ func (e *edit) checkPatch() error {
 	}
 	nodes := e.model.Graph.Nodes
 	for _, n := range old {
-		if n.Index < 0 || n.Index >= len(nodes) || nodes[n.Index] != n {
+		if n == nil || n.Index < 0 || n.Index >= len(nodes) || nodes[n.Index] != n {
 			return fmt.Errorf("%v is not a node of this model: was it taken from before another patch?", n)
 		}
 	}
 	for _, n := range e.patch.Add {
-		if n.raw == nil {
-			return fmt.Errorf("the added node %s was not made by NewNode", quote(n.Name))
+		if n == nil || n.raw == nil {
+			return fmt.Errorf("the added node %v was not made by NewNode", n)
 		}
 	}
 	names := map[string]bool{}

@@ -29,9 +29,15 @@ func (v *validator) checkNode(s *scope, n *Node) {
 		seen[a.Name] = true
 		v.checkAttribute(s, n, i, a)
 	}
-	if check := opChecks[n.OpType]; check != nil && n.Domain == "" {
-		c := &opCheck{validator: v, scope: s, node: n}
-		check(c)
+	if n.Domain != "" {
+		return
+	}
+	c := opCheck{v, s, n}
+	if sig, ok := signatures[n.OpType]; ok {
+		c.signature(sig)
+	}
+	if check := opChecks[n.OpType]; check != nil {
+		check(&c)
 	}
 }
 

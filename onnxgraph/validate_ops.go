@@ -17,6 +17,49 @@ var opChecks = map[string]func(*opCheck){
 	"Gemm":                  (*opCheck).gemm,
 }
 
+// A signature is what an operator takes in every opset version.
+type signature struct {
+	min, max  int    // inputs; max 0: any number
+	attribute string // one that must be there, or ""
+}
+
+// signatures covers the operators of convolutional networks whose signature no
+// opset version narrows.
+var signatures = map[string]signature{
+	"Conv": {2, 3, ""}, "ConvTranspose": {2, 3, ""}, "Gemm": {2, 3, ""}, "MatMul": {2, 2, ""},
+	"BatchNormalization": {5, 5, ""}, "InstanceNormalization": {3, 3, ""}, "LRN": {1, 1, "size"}, "PRelu": {2, 2, ""},
+	"MaxPool": {1, 1, "kernel_shape"}, "AveragePool": {1, 1, "kernel_shape"},
+	"GlobalAveragePool": {1, 1, ""}, "GlobalMaxPool": {1, 1, ""},
+	"Add": {2, 2, ""}, "Sub": {2, 2, ""}, "Mul": {2, 2, ""}, "Div": {2, 2, ""}, "Pow": {2, 2, ""}, "Where": {3, 3, ""},
+	"Sum": {1, 0, ""}, "Mean": {1, 0, ""}, "Max": {1, 0, ""}, "Min": {1, 0, ""}, "Concat": {1, 0, ""},
+	"Relu": {1, 1, ""}, "LeakyRelu": {1, 1, ""}, "Elu": {1, 1, ""}, "Selu": {1, 1, ""}, "Sigmoid": {1, 1, ""}, "HardSigmoid": {1, 1, ""},
+	"Tanh": {1, 1, ""}, "Erf": {1, 1, ""}, "Exp": {1, 1, ""}, "Log": {1, 1, ""}, "Sqrt": {1, 1, ""}, "Abs": {1, 1, ""}, "Neg": {1, 1, ""},
+	"Softmax": {1, 1, ""}, "LogSoftmax": {1, 1, ""}, "Softplus": {1, 1, ""}, "HardSwish": {1, 1, ""}, "Clip": {1, 3, ""}, "Dropout": {1, 3, ""},
+	"Identity": {1, 1, ""}, "Flatten": {1, 1, ""}, "Transpose": {1, 1, ""}, "Shape": {1, 1, ""}, "Cast": {1, 1, "to"},
+	"Reshape": {1, 2, ""}, "Squeeze": {1, 2, ""}, "Unsqueeze": {1, 2, ""}, "Gather": {2, 2, ""},
+}
+
+// signature checks the number of inputs and that those that must be there are.
+func (c *opCheck) signature(sig signature) {
+	n := len(c.node.Inputs)
+	switch {
+	case sig.min == sig.max && n != sig.min:
+		c.failf("has %d inputs, want %d", n, sig.min)
+	case n < sig.min:
+		c.failf("has %d inputs, want %d or more", n, sig.min)
+	case sig.max > 0 && n > sig.max:
+		c.failf("has %d inputs, want %d at most", n, sig.max)
+	}
+	for i := range min(n, sig.min) {
+		if c.node.Inputs[i] == "" {
+			c.failf("input[%d] is left out, and %s needs it", i, c.node.OpType)
+		}
+	}
+	if sig.attribute != "" && c.node.Attr(sig.attribute) == nil {
+		c.failf("has no attribute %s", sig.attribute)
+	}
+}
+
 func (c *opCheck) failf(format string, args ...any) { c.addf(c.scope.node(c.node), format, args...) }
 
 // constant returns input i where an initializer fixes its dims.

@@ -1,6 +1,7 @@
 package onnxgraph
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -140,14 +141,20 @@ func (m *Model) Save(ctx context.Context, path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return m.saveToDevice(ctx, path, info)
 	}
-	out, err := m.saveData(ctx, path)
+	var files transaction
+	defer func() { files.abort() }()
+	out, err := m.saveData(ctx, path, &files)
 	if err != nil {
 		return err
 	}
-	return writeAtomic(path, out.Size(), func(w io.Writer) error {
+	err = files.write(path, out.Size(), func(w io.Writer) error {
 		_, err := out.stream(ctx, w)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return files.commit()
 }
 
 // saveToDevice writes to what cannot be replaced by a rename: a pipe, /dev/null.
@@ -199,7 +206,7 @@ func (g *Graph) eachTensor(visit func(*Tensor)) {
 
 // saveData writes the data files that a model at path needs and returns the
 // model that refers to them.
-func (m *Model) saveData(ctx context.Context, path string) (*Model, error) {
+func (m *Model) saveData(ctx context.Context, path string, files *transaction) (*Model, error) {
 	external := m.externals()
 	size := m.Size()
 	switch {
@@ -208,7 +215,7 @@ func (m *Model) saveData(ctx context.Context, path string) (*Model, error) {
 	case !m.edited && size > maxFile:
 		return nil, fmt.Errorf("%s: %d bytes in one file; ONNX ends at 2 GiB, so an unchanged copy is not written", path, size)
 	case !m.edited:
-		return m, m.copyData(ctx, external, filepath.Dir(path))
+		return m, m.copyData(ctx, external, filepath.Dir(path), files)
 	}
 	move := func(t *Tensor) bool {
 		return t.External != nil || size > maxFile && t.payload.field == tensorRawData && t.Stored() >= largeTensor
@@ -223,15 +230,19 @@ func (m *Model) saveData(ctx context.Context, path string) (*Model, error) {
 			return nil, fmt.Errorf("%s: tensor %q: external data of attributes cannot be moved to a new file", m.Path, t.Name)
 		}
 	}
-	location, offsets, err := writeDataFile(ctx, path, moved)
+	location, offsets, err := writeDataFile(ctx, path, moved, files)
 	if err != nil {
 		return nil, err
 	}
-	return m.relocate(moved, location, offsets)
+	out, err := m.relocate(moved, location, offsets)
+	if err == nil && out.Size() > maxFile {
+		err = fmt.Errorf("%s: %d bytes without the large tensors; ONNX ends at 2 GiB", path, out.Size())
+	}
+	return out, err
 }
 
 // copyData copies the data files of an unedited model to another folder.
-func (m *Model) copyData(ctx context.Context, external []*Tensor, dir string) error {
+func (m *Model) copyData(ctx context.Context, external []*Tensor, dir string, files *transaction) error {
 	seen := map[string]bool{}
 	for _, t := range external {
 		location := t.External.Location
@@ -239,11 +250,11 @@ func (m *Model) copyData(ctx context.Context, external []*Tensor, dir string) er
 			continue
 		}
 		seen[location] = true
-		from, err := m.dataPath(location)
+		from, _, err := m.dataFile(location)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: tensor %s: %w", m.Path, quote(t.Name), err)
 		}
-		if err := copyFile(ctx, from, filepath.Join(dir, filepath.FromSlash(location))); err != nil {
+		if err := copyFile(ctx, from, filepath.Join(dir, filepath.FromSlash(location)), files); err != nil {
 			return err
 		}
 	}
@@ -252,7 +263,7 @@ func (m *Model) copyData(ctx context.Context, external []*Tensor, dir string) er
 
 // copyFile copies from to path, unless path has that content already; it
 // refuses to replace other content.
-func copyFile(ctx context.Context, from, path string) error {
+func copyFile(ctx context.Context, from, path string, files *transaction) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -266,7 +277,11 @@ func copyFile(ctx context.Context, from, path string) error {
 		if os.SameFile(old, info) {
 			return nil
 		}
-		if same, err := sameContent(from, path); err != nil || same {
+		a, err := contentSum(from)
+		if err != nil {
+			return err
+		}
+		if b, err := contentSum(path); err != nil || bytes.Equal(a, b) {
 			return err
 		}
 		return fmt.Errorf("%s: exists with other content, and the model needs its data there", path)
@@ -274,33 +289,28 @@ func copyFile(ctx context.Context, from, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	return writeAtomic(path, info.Size(), func(w io.Writer) error {
+	return files.write(path, info.Size(), func(w io.Writer) error {
 		_, err := copyRange(ctx, w, in, span{0, info.Size()}, make([]byte, copyBlock))
 		return err
 	})
 }
 
-func sameContent(a, b string) (bool, error) {
-	var sums [2][]byte
-	for i, path := range []string{a, b} {
-		f, err := os.Open(path)
-		if err != nil {
-			return false, err
-		}
-		h := sha256.New()
-		_, err = io.Copy(h, f)
-		f.Close()
-		if err != nil {
-			return false, err
-		}
-		sums[i] = h.Sum(nil)
+// contentSum is the SHA-256 of a file.
+func contentSum(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return string(sums[0]) == string(sums[1]), nil
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return h.Sum(nil), err
 }
 
 // writeDataFile writes the payloads of the tensors, aligned, to one file beside
-// the model path, named after its content, and returns that name and the offsets.
-func writeDataFile(ctx context.Context, path string, tensors []*Tensor) (string, []int64, error) {
+// the model path, named after its content, and returns that name and the
+// offsets. A file of that name and content is left alone.
+func writeDataFile(ctx context.Context, path string, tensors []*Tensor, files *transaction) (string, []int64, error) {
 	offsets, total := make([]int64, len(tensors)), int64(0)
 	for i, t := range tensors {
 		size, err := t.Bytes()
@@ -315,11 +325,10 @@ func writeDataFile(ctx context.Context, path string, tensors []*Tensor) (string,
 		offsets[i] = total
 		total += size
 	}
-	f, err := createAtomic(path, total)
+	f, err := files.create(path, total)
 	if err != nil {
 		return "", nil, err
 	}
-	defer f.abort()
 	sum := sha256.New()
 	w, at, buf := io.MultiWriter(f, sum), int64(0), make([]byte, copyBlock)
 	for i, t := range tensors {
@@ -332,13 +341,15 @@ func writeDataFile(ctx context.Context, path string, tensors []*Tensor) (string,
 		}
 		at = offsets[i] + size
 	}
+	content := sum.Sum(nil)
 	base := strings.TrimSuffix(filepath.Base(path), ".onnx")
-	name := fmt.Sprintf("%s.%s.data", base, hex.EncodeToString(sum.Sum(nil)[:8]))
-	full := filepath.Join(filepath.Dir(path), name)
-	if info, err := os.Stat(full); err == nil && info.Size() == total {
-		return name, offsets, nil // named after its content: it is there already
+	name := fmt.Sprintf("%s.%s.data", base, hex.EncodeToString(content[:8]))
+	f.path = filepath.Join(filepath.Dir(path), name)
+	if old, err := contentSum(f.path); err == nil && bytes.Equal(old, content) {
+		files.drop(f)
+		return name, offsets, nil
 	}
-	return name, offsets, f.commit(full)
+	return name, offsets, f.finish()
 }
 
 func copyTensor(ctx context.Context, w io.Writer, t *Tensor, buf []byte) (n int64, err error) {
