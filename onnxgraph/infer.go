@@ -113,8 +113,9 @@ func (t *Types) set(name string, typ Type) {
 	t.of[name] = typ
 }
 
-// refine completes an inferred type by a declared one: where they differ the
-// inferred one stands, but a number is better than a symbol.
+// refine completes an inferred type by a declared one. Where they differ the
+// inferred one stands, symbols included: people rename a file's batch and leave
+// the old value_info behind.
 func refine(got, declared Type) Type {
 	if got.Kind == "" || declared.Kind != got.Kind {
 		if got.Elem == Undefined && got.Shape == nil && declared.Kind != "" {
@@ -134,11 +135,11 @@ func refine(got, declared Type) Type {
 }
 
 // refine replaces dimensions of s by those of o, a shape of the same rank,
-// where o tells more.
+// where they are unknown.
 func (s Shape) refine(o Shape) Shape {
 	var out Shape
 	for i, d := range s {
-		if d.Sym == "?" && o[i].Sym != "?" || !d.Known() && o[i].Known() {
+		if d.Sym == "?" && o[i].Sym != "?" {
 			if out == nil {
 				out = append(Shape{}, s...)
 			}

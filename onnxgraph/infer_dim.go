@@ -158,7 +158,7 @@ func floorOf(sym string) (x Dim, k int64, ok bool) {
 	body, ok := strings.CutPrefix(sym, "floor(")
 	body, ok2 := strings.CutSuffix(body, ")")
 	slash := strings.LastIndexByte(body, '/')
-	if !ok || !ok2 || slash < 1 {
+	if !ok || !ok2 || slash < 1 || !balanced(body) {
 		return Dim{}, 0, false
 	}
 	k, err := strconv.ParseInt(body[slash+1:], 10, 64)
@@ -166,16 +166,26 @@ func floorOf(sym string) (x Dim, k int64, ok bool) {
 		return Dim{}, 0, false
 	}
 	num := body[:slash]
-	if !strings.HasPrefix(num, "(") {
-		return Symbol(num), k, true
+	if plus := strings.LastIndexByte(num, '+'); plus > 1 && num[0] == '(' && balanced(num[1:len(num)-1]) {
+		if r, err := strconv.ParseInt(num[plus+1:len(num)-1], 10, 64); err == nil {
+			return Dim{num[1:plus], r}, k, true
+		}
 	}
-	num = strings.TrimSuffix(num[1:], ")")
-	plus := strings.LastIndexByte(num, '+')
-	if plus < 1 {
-		return Dim{}, 0, false
+	return Symbol(num), k, true
+}
+
+// balanced reports whether every parenthesis of s has its partner in s.
+func balanced(s string) bool {
+	open := 0
+	for i := 0; i < len(s) && open >= 0; i++ {
+		switch s[i] {
+		case '(':
+			open++
+		case ')':
+			open--
+		}
 	}
-	r, err := strconv.ParseInt(num[plus+1:], 10, 64)
-	return Dim{num[:plus], r}, k, err == nil
+	return open == 0
 }
 
 func addInt(a, b int64) (int64, bool) {

@@ -99,15 +99,24 @@ func (c *call) floats(i int) []float32 {
 		return v
 	}
 	t := c.types.tensors[name]
-	if t == nil || t.Type.Bits() == 0 || !t.small() {
+	if t == nil {
 		return nil
 	}
-	v, err := t.Float32s()
-	if err != nil {
-		v = nil
-	}
+	v := t.smallFloats()
 	c.types.floats[name] = v
 	return v
+}
+
+// smallFloats is smallInts for floats.
+func (t *Tensor) smallFloats() []float32 {
+	if !t.Type.isFloat() || !t.small() {
+		return nil
+	}
+	list, err := t.Float32s()
+	if err != nil {
+		return nil
+	}
+	return list
 }
 
 // foldSame carries the elements of the first input over.
