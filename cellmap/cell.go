@@ -15,7 +15,7 @@ type Map struct {
 	// Refused are the stretches of the network that are no cells, and why.
 	Refused []Refusal
 
-	flow *flow
+	flow *dataflow
 }
 
 // A Type is a set of cells of one structure: same operations, kernels, strides

@@ -1,13 +1,15 @@
 package cellmap
 
 import (
+	"strings"
+
 	"github.com/natonnx/natonnx/onnxgraph"
 )
 
-// flow is the data flow of a graph: which values are computed from the inputs'
+// dataflow is the data flow of a graph: which values are computed from the inputs'
 // elements (not only from their shapes), and the cut values that every path
 // from input to output passes.
-type flow struct {
+type dataflow struct {
 	graph *onnxgraph.Graph
 	index *onnxgraph.Index
 	data  map[string]bool // values computed from the inputs' elements
@@ -21,16 +23,16 @@ type stretch struct {
 	nodes   []*onnxgraph.Node // in file order; one node where the flow does not branch
 }
 
-// newFlow analyses a graph in time linear in its size.
-func newFlow(g *onnxgraph.Graph) *flow {
-	f := &flow{graph: g, index: g.Index(), data: map[string]bool{}}
+// newDataflow analyses a graph in time linear in its size.
+func newDataflow(g *onnxgraph.Graph) *dataflow {
+	f := &dataflow{graph: g, index: g.Index(), data: map[string]bool{}}
 	f.markData()
 	f.cut(f.onMainPath())
 	return f
 }
 
 // dataInputs returns the distinct inputs of n that carry data.
-func (f *flow) dataInputs(n *onnxgraph.Node) []string {
+func (f *dataflow) dataInputs(n *onnxgraph.Node) []string {
 	var out []string
 	for i, name := range n.Inputs {
 		if f.data[name] && !contains(n.Inputs[:i], name) {
@@ -52,7 +54,7 @@ func contains(list []string, s string) bool {
 // markData marks what depends on the inputs' elements. The output of Shape and
 // Size does not: exporters compute the classifier's batch size from the image,
 // and that must not count as a path past the whole network.
-func (f *flow) markData() {
+func (f *dataflow) markData() {
 	for _, v := range f.graph.RealInputs() {
 		f.data[v.Name] = true
 	}
@@ -75,7 +77,7 @@ func (f *flow) markData() {
 // onMainPath marks the nodes that lead to the last of the graph's outputs to be
 // computed. Other outputs are taps and side heads: they read the network's
 // values and do not hide its structure.
-func (f *flow) onMainPath() map[*onnxgraph.Node]bool {
+func (f *dataflow) onMainPath() map[*onnxgraph.Node]bool {
 	var last *onnxgraph.Node
 	for _, v := range f.graph.Outputs {
 		if n := f.index.Producer[v.Name]; n != nil && f.data[v.Name] && (last == nil || n.Index > last.Index) {
@@ -103,11 +105,22 @@ func (f *flow) onMainPath() map[*onnxgraph.Node]bool {
 	return marked
 }
 
+// added begins the names of all that lowering adds to a network.
+const added = "natonnx/"
+
+// isAddedSkip reports whether a read is that of a skip which an earlier
+// lowering put in place of a null edge. Such skips lead from cell k-2 past cell
+// k-1; they are set aside while blocks are told apart, so that a transformed
+// network is read as the cells that it was made of.
+func isAddedSkip(u onnxgraph.Use) bool {
+	return u.Input == 0 && strings.HasPrefix(u.Node.Name, added) && u.Node.Is("Mul", "Add")
+}
+
 // cut splits the main path at its cut values. In a topological order with
 // every vertex on some path from source to sink, a vertex lies on all paths
 // exactly when no edge spans its position; so one sweep that carries the
 // furthest reader seen so far finds all cuts.
-func (f *flow) cut(main map[*onnxgraph.Node]bool) {
+func (f *dataflow) cut(main map[*onnxgraph.Node]bool) {
 	reach := 0 // the furthest position that reads anything seen so far
 	position := map[*onnxgraph.Node]int{}
 	var order []*onnxgraph.Node
@@ -120,7 +133,7 @@ func (f *flow) cut(main map[*onnxgraph.Node]bool) {
 	furthest := func(name string) int {
 		far := -1
 		for _, u := range f.index.Consumers[name] {
-			if p, ok := position[u.Node]; ok {
+			if p, ok := position[u.Node]; ok && !isAddedSkip(u) {
 				far = max(far, p)
 			}
 		}

@@ -3,6 +3,7 @@ package cellmap
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/natonnx/natonnx/onnxgraph"
@@ -10,10 +11,11 @@ import (
 
 // lifter finds the cells of one network.
 type lifter struct {
-	*flow
+	*dataflow
 	types *onnxgraph.Types
 	out   *Map
 	at    int // the stretch that is looked at next
+	from  int // where the block in question begins
 	// barren is where the last search for a stage ended in vain: no stage
 	// begins before it. It keeps lifting linear on long trunks.
 	barren int
@@ -22,9 +24,13 @@ type lifter struct {
 // Lift reads a network as cells. It never fails: what is no cell is listed in
 // Map.Refused with the reason. The model must be valid.
 func Lift(m *onnxgraph.Model) *Map {
-	l := &lifter{flow: newFlow(m.Graph), types: m.Infer()}
-	l.out = &Map{Model: m, Types: l.types, flow: l.flow}
+	l := &lifter{dataflow: newDataflow(m.Graph), types: m.Infer()}
+	l.out = &Map{Model: m, Types: l.types, flow: l.dataflow}
 	for l.at < len(l.stretches) {
+		l.from = l.at
+		for l.isAdded(l.at) {
+			l.at++
+		}
 		before := l.at
 		for _, pattern := range patterns {
 			if l.at == before {
@@ -32,6 +38,7 @@ func Lift(m *onnxgraph.Model) *Map {
 			}
 		}
 		if l.at == before {
+			l.at = l.from
 			l.pass()
 		}
 	}
@@ -54,7 +61,6 @@ func (l *lifter) branching() {
 	if len(seg.nodes) == 1 {
 		return
 	}
-	from := l.at
 	l.at++
 	if l.isSquash(seg) {
 		return // x*sigmoid(x) and its like on the trunk: no block
@@ -62,7 +68,7 @@ func (l *lifter) branching() {
 	for l.is(l.at, roleAct) && !l.isJoin(seg) {
 		l.at++
 	}
-	l.addCell("", from)
+	l.addCell("")
 }
 
 // isSquash reports whether a branching stretch only multiplies a value by a
@@ -133,9 +139,8 @@ func (l *lifter) stage() {
 
 // take makes a cell of the stretches up to end.
 func (l *lifter) take(kind Kind, end int) {
-	from := l.at
 	l.at = end
-	l.addCell(kind, from)
+	l.addCell(kind)
 }
 
 // A unit is an operation on the trunk with the normalization and activations after it.
@@ -166,18 +171,26 @@ func (l *lifter) unit(at int) (*unit, int) {
 	return u, at
 }
 
+// isAdded reports whether stretch i is a skip that an earlier lowering added at
+// the entry of a block.
+func (l *lifter) isAdded(i int) bool {
+	return i < len(l.stretches) && !slices.ContainsFunc(l.stretches[i].nodes, func(n *onnxgraph.Node) bool {
+		return !strings.HasPrefix(n.Name, added)
+	})
+}
+
 // is reports whether stretch i is a single operator of that role.
 func (l *lifter) is(i int, r opRole) bool {
 	return i < len(l.stretches) && len(l.stretches[i].nodes) == 1 && l.roleOf(l.stretches[i].nodes[0]) == r
 }
 
-// addCell parses the stretches [from, l.at) and files the cell or the refusal.
-func (l *lifter) addCell(kind Kind, from int) {
+// addCell parses the stretches [l.from, l.at) and files the cell or the refusal.
+func (l *lifter) addCell(kind Kind) {
 	var nodes []*onnxgraph.Node
-	for _, s := range l.stretches[from:l.at] {
+	for _, s := range l.stretches[l.from:l.at] {
 		nodes = append(nodes, s.nodes...)
 	}
-	c, err := l.parse(kind, l.stretches[from].in, l.stretches[l.at-1].out, nodes)
+	c, err := l.parse(kind, l.stretches[l.from].in, l.stretches[l.at-1].out, nodes)
 	var r Refusal
 	if errors.As(err, &r) {
 		l.out.Refused = append(l.out.Refused, r)

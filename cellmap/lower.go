@@ -313,7 +313,7 @@ func (l *lowerer) rewire(n *onnxgraph.Node, input int, to string) {
 // name makes a name that nothing in the graph has: natonnx/layer1.0/node3/gate.
 func (l *lowerer) name(c *Cell, k int, what string) string {
 	x := l.Model.Graph.Index()
-	base := fmt.Sprintf("natonnx/%s/node%d/%s", c.Name, k, what)
+	base := fmt.Sprintf("%s%s/node%d/%s", added, c.Name, k, what)
 	name := base
 	for i := 2; l.taken[name] || x.Producer[name] != nil || x.Initializer[name] != nil || x.Input[name] != nil; i++ {
 		name = fmt.Sprintf("%s%d", base, i)

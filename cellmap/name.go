@@ -2,6 +2,7 @@ package cellmap
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -38,29 +39,25 @@ func nameCells(cells []*Cell) {
 	}
 }
 
-// distinctNames returns one name per cell, or nil where they are not distinct:
-// the last component of each path, once the ending that all paths share is off.
+// distinctNames returns one name per cell, or nil where there is none: the first
+// component of the paths that differs from cell to cell.
 func distinctNames(cells []*Cell, source func(*onnxgraph.Node) string) []string {
-	paths := make([][]string, len(cells))
+	paths, depth := make([][]string, len(cells)), math.MaxInt
 	for i, c := range cells {
 		paths[i] = strings.Split(sharedPath(c, source), "/")
+		depth = min(depth, len(paths[i]))
 	}
-	for len(cells) > 1 && !slices.ContainsFunc(paths, func(p []string) bool {
-		return len(p) < 2 || p[len(p)-1] != paths[0][len(paths[0])-1]
-	}) {
+	for at := range depth {
+		names, seen := make([]string, len(cells)), map[string]bool{"": true}
 		for i, p := range paths {
-			paths[i] = p[:len(p)-1]
+			names[i] = p[at]
+			seen[p[at]] = true
+		}
+		if len(seen) == len(cells)+1 {
+			return names
 		}
 	}
-	names, seen := make([]string, len(cells)), map[string]bool{"": true}
-	for i, p := range paths {
-		names[i] = p[len(p)-1]
-		if seen[names[i]] {
-			return nil
-		}
-		seen[names[i]] = true
-	}
-	return names
+	return nil
 }
 
 // sharedPath returns what the names of the cell's operators have in common, up

@@ -3,6 +3,7 @@ package cellmap
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/natonnx/natonnx/onnxgraph"
 )
@@ -25,9 +26,11 @@ type term struct {
 // parser turns the operators of one block into the nodes of a cell.
 type parser struct {
 	*lifter
-	cell   *Cell
-	inside map[*onnxgraph.Node]bool
-	terms  map[string]term
+	cell  *Cell
+	terms map[string]term
+	// head is the node that the block's operations see as its input: node 1, or
+	// its sum with a skip that an earlier lowering added.
+	head int
 }
 
 // parse reads a single-entry single-exit stretch of the network as a cell, or
@@ -35,9 +38,11 @@ type parser struct {
 // kind is read off the structure.
 func (l *lifter) parse(kind Kind, in, out string, nodes []*onnxgraph.Node) (*Cell, error) {
 	p := &parser{lifter: l, cell: &Cell{Kind: kind, Inputs: [2]string{"", in}, Output: out},
-		inside: map[*onnxgraph.Node]bool{}, terms: map[string]term{in: {node: entryNode}}}
-	for _, n := range nodes {
-		p.inside[n] = true
+		terms: map[string]term{in: {node: entryNode}}, head: entryNode}
+	if k := len(l.out.Cells); k > 0 { // node 0, for skips that were added before
+		if _, same := p.terms[l.out.Cells[k-1].Inputs[1]]; !same {
+			p.terms[l.out.Cells[k-1].Inputs[1]] = term{node: 0}
+		}
 	}
 	for _, n := range nodes {
 		if err := p.read(n); err != nil {
@@ -56,16 +61,16 @@ func (l *lifter) parse(kind Kind, in, out string, nodes []*onnxgraph.Node) (*Cel
 		c.close()
 	}
 	if kind == "" {
-		c.classify()
+		c.classify(p.head)
 	}
-	if len(c.Nodes) < minNodes {
+	if len(c.Nodes) < minNodes && p.head == entryNode {
 		c.insertEntry()
 	}
 	return c, nil
 }
 
 // classify names a branching block by its closing node.
-func (c *Cell) classify() {
+func (c *Cell) classify(head int) {
 	if c.Join != nil {
 		c.Kind = Concatenation
 		return
@@ -80,9 +85,9 @@ func (c *Cell) classify() {
 	}
 	for _, e := range c.Nodes[len(c.Nodes)-1].Edges {
 		switch {
-		case e.Op == Skip && e.From == entryNode:
+		case e.Op == Skip && e.From == head:
 			c.Shortcut = Identity
-		case e.Op != Null && e.From == entryNode:
+		case e.Op != Null && e.From == head:
 			c.Shortcut = Projection
 		}
 	}
@@ -194,7 +199,7 @@ func (p *parser) readSum(n *onnxgraph.Node) error {
 		if !p.sameShape(name, n.Outputs[0]) {
 			return Refusal{Where: n.String(), Reason: fmt.Sprintf("operand %d broadcasts: %v into %v", i, p.types.Of(name).Shape, p.types.Of(n.Outputs[0]).Shape)}
 		}
-		e, err := p.operand(name)
+		e, err := p.operand(n, name)
 		if err != nil {
 			return err
 		}
@@ -207,12 +212,16 @@ func (p *parser) readSum(n *onnxgraph.Node) error {
 	}
 	p.cell.Nodes[node-2].Value = n.Outputs[0]
 	p.terms[n.Outputs[0]] = term{node: node}
+	if strings.HasPrefix(n.Name, added) && node == 2 && edges[1].Op == Skip && edges[1].From == entryNode {
+		p.head = node
+	}
 	return nil
 }
 
 // operand returns the edge by which a value enters a sum.
-func (p *parser) operand(name string) (Edge, error) {
-	if t := p.terms[name]; t.edge != nil && (t.edge.From == entryNode || t.edge.Op == Skip) {
+func (p *parser) operand(sum *onnxgraph.Node, name string) (Edge, error) {
+	t := p.terms[name]
+	if t.edge != nil && (t.edge.From == p.head || t.edge.Op == Skip || strings.HasPrefix(sum.Name, added)) {
 		return *t.edge, nil
 	}
 	node, err := p.node(name)
@@ -261,7 +270,7 @@ func (p *parser) addNode(edges [2]Edge, sum *onnxgraph.Node, value string) int {
 }
 
 // onlyReader reports whether n alone reads the value.
-func (f *flow) onlyReader(name string, n *onnxgraph.Node) bool {
+func (f *dataflow) onlyReader(name string, n *onnxgraph.Node) bool {
 	for _, u := range f.index.Consumers[name] {
 		if u.Node != n {
 			return false
@@ -292,7 +301,7 @@ func (l *lifter) sameShape(a, b string) bool {
 func (c *Cell) insertEntry() {
 	for i := range c.Nodes {
 		for k := range c.Nodes[i].Edges {
-			if e := &c.Nodes[i].Edges[k]; e.Op != Null {
+			if e := &c.Nodes[i].Edges[k]; e.From >= entryNode {
 				e.From++
 			}
 		}

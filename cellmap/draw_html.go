@@ -1,0 +1,104 @@
+package cellmap
+
+import (
+	"fmt"
+	"io"
+)
+
+// htmlHead is all before the title; the page needs no other file.
+const htmlHead = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>%s</title>
+<style>
+body { margin: 0; padding: 0.6rem; font: 15px/1.4 Helvetica, Arial, sans-serif; color: #1f2328; background: #f3f5f7; }
+h1 { font-size: 1.3rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
+h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
+p { margin: 0; color: #59636e; font-size: 0.85rem; overflow-wrap: anywhere; }
+main { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+section, footer { background: #fff; color: #1f2328; border: 1px solid #d1d9e0; border-radius: 8px; padding: 0.9rem; box-sizing: border-box; max-width: 100%%; }
+section > div { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
+figure { margin: 0.7rem 0 0; max-width: 100%%; overflow-x: auto; }
+figcaption { font-size: 0.8rem; color: #59636e; position: sticky; left: 0; }
+svg { display: block; max-width: 100%%; height: auto; }
+footer { margin-top: 1rem; display: flex; flex-wrap: wrap; gap: 0.4rem 1.4rem; color: #59636e; font-size: 0.85rem; }
+footer span { display: flex; align-items: center; gap: 0.5rem; }
+@media (prefers-color-scheme: dark) { body { background: #0d1117; } h1 { color: #e6edf3; } }
+@media print { body { background: #fff; padding: 0; } h1 { color: #1f2328; } section { break-inside: avoid; } }
+</style>
+</head>
+<body>
+`
+
+// Widths of an HTML page, in pixels.
+const (
+	phoneWidth = 340.0 // for a picture on a phone
+	leastScale = 0.58  // below that, texts are too small and a picture scrolls
+)
+
+// DrawHTML draws the panels as a page for browsers that needs no other file and
+// no network. Before and after stand side by side where the window is wide enough.
+func DrawHTML(w io.Writer, title string, panels []Panel) error {
+	if err := checkPanels(panels); err != nil {
+		return err
+	}
+	var b svg
+	title = escape(clean(title))
+	fmt.Fprintf(&b, htmlHead, title)
+	if title != "" {
+		b.tag("<h1>%s</h1>", title)
+	}
+	b.WriteString("<main>\n")
+	for _, p := range panels {
+		b.section(p)
+	}
+	b.WriteString("</main>\n<footer>\n")
+	for _, i := range legendOf(panels).items {
+		b.WriteString("<span>")
+		b.open(i.sampleWidth(), legendRow, "")
+		i.sample(&b)
+		b.tag("</svg>%s</span>", i.text)
+	}
+	b.WriteString("</footer>\n</body>\n</html>\n")
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func (b *svg) section(p Panel) {
+	b.WriteString("<section>\n")
+	if p.Title != "" {
+		b.tag("<h2>%s</h2>", escape(clean(p.Title)))
+	}
+	if p.Subtitle != "" {
+		b.tag("<p>%s</p>", escape(clean(p.Subtitle)))
+	}
+	b.WriteString("<div>\n")
+	views := p.views()
+	for i, c := range narrow(views) {
+		b.WriteString("<figure>\n")
+		if v := views[i]; v.caption != "" {
+			b.tag("<figcaption><b>%s</b>%s</figcaption>", v.caption, v.note)
+		}
+		b.tag(`<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" style="min-width:%spx" role="img" font-family="Helvetica, Arial, sans-serif">`,
+			c.w, c.h, c.w, c.h, c.w*leastScale)
+		b.tag("<title>%s</title>", escape(clean(p.Title+" "+views[i].caption)))
+		b.cell(views[i], c)
+		b.WriteString("</svg>\n</figure>\n")
+	}
+	b.WriteString("</div>\n</section>\n")
+}
+
+// narrow lays out views in the direction that suits a phone: to the right if
+// that fits or is no wider than down.
+func narrow(views []view) []chart {
+	right := charts(views, false)
+	if right[0].w*leastScale <= phoneWidth {
+		return right
+	}
+	if down := charts(views, true); down[0].w < right[0].w {
+		return down
+	}
+	return right
+}
