@@ -1,0 +1,217 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (t *tool) completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print the completion script of a shell",
+		ArgsUsage: "bash|zsh|fish",
+		Description: "bash: source <(natonnx completion bash). zsh: source <(natonnx completion zsh), after compinit. " +
+			"fish: natonnx completion fish | source.",
+		Action: t.completion,
+	}
+}
+
+var shells = []string{"bash", "zsh", "fish"}
+
+func (t *tool) completion(c *cli.Context) error {
+	args, err := arguments(c, 1)
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return usagef("completion prints a script, which has no JSON form")
+	}
+	switch args[0] {
+	case "bash":
+		t.bash()
+	case "zsh":
+		// zsh understands bash's way through its own compatibility layer.
+		fmt.Fprintln(t.out, "autoload -U +X bashcompinit && bashcompinit")
+		t.bash()
+	case "fish":
+		t.fish()
+	default:
+		err := usagef("there is no completion for the shell %q: want %s", args[0], oneOf(shells))
+		if near := nearest(args[0], shells); near != "" {
+			err.hint = "did you mean " + near + "?"
+		}
+		return err
+	}
+	return nil
+}
+
+// A word is something that can be completed after a path of verbs.
+type leaf struct {
+	path  string // "optimize", "policy show", "" for the top
+	verbs []string
+	c     *cli.Command
+}
+
+func (t *tool) leaves() (list []leaf) {
+	top := leaf{}
+	for _, c := range t.verbs {
+		top.verbs = append(top.verbs, c.Name)
+	}
+	list = append(list, top)
+	for _, c := range t.verbs {
+		l := leaf{path: c.Name, c: c}
+		for _, sub := range c.Subcommands {
+			l.verbs = append(l.verbs, sub.Name)
+		}
+		list = append(list, l)
+		for _, sub := range c.Subcommands {
+			list = append(list, leaf{path: c.Name + " " + sub.Name, c: sub})
+		}
+	}
+	return list
+}
+
+// flagWords lists the flags of a verb as they are typed.
+func flagWords(c *cli.Command) (words []string) {
+	if c == nil || len(c.Subcommands) > 0 {
+		return []string{"--help"}
+	}
+	for _, f := range c.Flags {
+		for _, name := range f.Names() {
+			words = append(words, dashed(name))
+		}
+	}
+	return words
+}
+
+// values lists what may follow a flag: words, or nothing where it is anything.
+func values(f cli.Flag) []string {
+	if g, ok := f.(*cli.GenericFlag); ok {
+		if c, ok := g.Value.(*choice); ok {
+			return c.among
+		}
+	}
+	return nil
+}
+
+func (t *tool) bash() {
+	w := t.out
+	fmt.Fprint(w, `_natonnx() {
+  local cur prev path word
+  cur=${COMP_WORDS[COMP_CWORD]}
+  prev=${COMP_WORDS[COMP_CWORD-1]}
+  path=
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$path $word" in
+`)
+	for _, l := range t.leaves() {
+		for _, v := range l.verbs {
+			fmt.Fprintf(w, "      %q) path=%q ;;\n", l.path+" "+v, strings.TrimSpace(l.path+" "+v))
+		}
+	}
+	fmt.Fprint(w, `    esac
+  done
+  case "$path $prev" in
+`)
+	for _, l := range t.leaves() {
+		if l.c == nil {
+			continue
+		}
+		for _, f := range l.c.Flags {
+			if words := values(f); words != nil {
+				for _, name := range f.Names() {
+					fmt.Fprintf(w, "    %q) COMPREPLY=($(compgen -W %q -- \"$cur\")); return ;;\n", l.path+" "+dashed(name), strings.Join(words, " "))
+				}
+			}
+		}
+	}
+	fmt.Fprint(w, `  esac
+  COMPREPLY=()
+  case "$path" in
+`)
+	for _, l := range t.leaves() {
+		words := append(flagWords(l.c), l.verbs...)
+		switch l.path {
+		case "completion":
+			words = append(words, shells...)
+		}
+		fmt.Fprintf(w, "    %q) word=%q ;;\n", l.path, strings.Join(words, " "))
+	}
+	fmt.Fprint(w, `  esac
+  case "$cur" in
+    -*) COMPREPLY=($(compgen -W "$word" -- "$cur")) ;;
+    *)
+      case "$path" in
+        ""|train|policy|completion) word=$(printf '%s\n' $word | grep -v '^-'); COMPREPLY=($(compgen -W "$word" -- "$cur")) ;;
+        *) compopt -o filenames 2>/dev/null
+          local IFS=$'\n'
+          COMPREPLY=($(compgen -d -- "$cur"; compgen -f -X '!*.@(onnx|csv|svg|dot|html)' -- "$cur")) ;;
+      esac ;;
+  esac
+}
+shopt -s extglob 2>/dev/null
+complete -F _natonnx natonnx
+`)
+}
+
+func (t *tool) fish() {
+	w := t.out
+	fmt.Fprint(w, `function __natonnx_path
+  set -l path
+  for word in (commandline -opc)[2..-1]
+    switch "$path $word"
+`)
+	for _, l := range t.leaves() {
+		for _, v := range l.verbs {
+			fmt.Fprintf(w, "      case %s; set path %s\n", fishQuote(l.path+" "+v), fishQuote(strings.TrimSpace(l.path+" "+v)))
+		}
+	}
+	fmt.Fprint(w, `    end
+  end
+  echo "$path"
+end
+complete -c natonnx -f
+`)
+	for _, l := range t.leaves() {
+		at := fmt.Sprintf(`complete -c natonnx -n 'test (__natonnx_path) = %s'`, strings.ReplaceAll(fishQuote(l.path), "'", `"`))
+		for _, v := range l.verbs {
+			fmt.Fprintf(w, "%s -a %s -d %s\n", at, v, fishQuote(named(t.below(l), v).Usage))
+		}
+		if l.c == nil || len(l.c.Subcommands) > 0 {
+			continue
+		}
+		if l.path == "completion" {
+			fmt.Fprintf(w, "%s -a %s\n", at, fishQuote(strings.Join(shells, " ")))
+		} else {
+			fmt.Fprintf(w, "%s -a '(__fish_complete_suffix .onnx)'\n", at)
+		}
+		for _, f := range l.c.Flags {
+			d := f.(cli.DocGenerationFlag)
+			_, usage := metavar(d.GetUsage())
+			line := fmt.Sprintf("%s -l %s", at, f.Names()[0])
+			for _, alias := range f.Names()[1:] {
+				line += " -s " + alias
+			}
+			if words := values(f); words != nil {
+				line += " -x -a " + fishQuote(strings.Join(words, " "))
+			} else if d.TakesValue() {
+				line += " -r -F"
+			}
+			fmt.Fprintf(w, "%s -d %s\n", line, fishQuote(usage))
+		}
+	}
+}
+
+// below returns the verbs that follow a leaf's path.
+func (t *tool) below(l leaf) []*cli.Command {
+	if l.c == nil {
+		return t.verbs
+	}
+	return l.c.Subcommands
+}
+
+func fishQuote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/transformer"
+	"github.com/urfave/cli/v2"
+)
+
+// decisionFlags say how decisions are made; optimize, plan and cells share them.
+func decisionFlags() []cli.Flag {
+	return []cli.Flag{
+		choiceFlag("mode", "auto", "`MODE` auto, redesign (a better architecture, to be fine-tuned) or compress (not in this version)", "auto", "redesign", "compress"),
+		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` that decides: a name of natonnx policy list, a policy file, or none"},
+		choiceFlag("rules", "nat", "`RULES` that say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
+		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
+		boundFlag("max-madds", "bound the result's multiply-adds by `X`, such as 1.5G, or by a share of the input's, such as 90%; without it, the input's"),
+		boundFlag("max-params", "bound the result's parameters by `X`, in the same way; without it, there is no bound"),
+		choiceFlag("per", "type", "decide per `UNIT`: type (cells of one structure alike) or cell", "type", "cell"),
+		choiceFlag("skip-init", "gate", "`INIT` of a new skip: gate (scaled by zeros, which keeps the function) or identity", "gate", "identity"),
+		seedFlag(),
+	}
+}
+
+// A decision is a transformation, and how it came about.
+type decision struct {
+	*transformer.Plan
+	opt    transformer.Options
+	path   string // of the input, as the user wrote it
+	mode   string // why this mode
+	policy string // as the user wrote it
+}
+
+// decide chooses the transformation of the one model that a command is about.
+func (t *tool) decide(c *cli.Context) (*decision, error) {
+	d, err := readDecision(c)
+	if err != nil {
+		return nil, err
+	}
+	return d, t.choose(c, d)
+}
+
+// readDecision reads the flags and the argument; it opens the policy, not the model.
+func readDecision(c *cli.Context) (*decision, error) {
+	args, err := arguments(c, 1)
+	if err != nil {
+		return nil, err
+	}
+	d := &decision{
+		path: args[0], policy: c.String("policy"), mode: "as asked",
+		opt: transformer.Options{Rules: transformer.NAT, Samples: int(countOf(c, "samples")), PerCell: choiceOf(c, "per") == "cell", Seed: countOf(c, "seed")},
+	}
+	if choiceOf(c, "skip-init") == "identity" {
+		d.opt.SkipInit = cellmap.IdentitySkip
+	}
+	switch choiceOf(c, "mode") {
+	case "compress":
+		return nil, &usageError{"--mode compress is not in this version: it needs data, which no command takes yet", "--mode redesign needs none"}
+	case "auto":
+		d.mode = "as no data are given"
+	}
+	if rules := choiceOf(c, "rules"); rules != d.opt.Rules.Name {
+		return nil, &usageError{"--rules " + rules + " is not in this version", "--rules " + d.opt.Rules.Name + " is"}
+	}
+	d.opt.Policy, err = openPolicy(d.policy)
+	return d, err
+}
+
+// choose opens the model and chooses its transformation.
+func (t *tool) choose(c *cli.Context, d *decision) error {
+	m, err := t.open(c.Context, d.path)
+	if err != nil {
+		return err
+	}
+	cells := cellmap.Lift(m)
+	before := m.Cost(cells.Types)
+	d.opt.MaxMAdds = boundOf(c, "max-madds").of(before.MAdds)
+	d.opt.MaxParams = boundOf(c, "max-params").of(before.Params)
+	d.Plan, err = transformer.Choose(c.Context, cells, d.opt)
+	if errors.Is(err, transformer.ErrBounds) {
+		return fmt.Errorf("%s: %w; the input has %s multiply-adds and %s parameters", m.Path, err, amount(before.MAdds), amount(before.Params))
+	}
+	return err
+}
+
+// retrain says whether the result has to be trained again: required, optional,
+// or no where nothing changed.
+func (d *decision) retrain() string {
+	switch {
+	case len(d.Moves) == 0:
+		return "no"
+	case d.Destructive(d.opt.SkipInit):
+		return "required"
+	}
+	return "optional"
+}
+
+func (d *decision) skipInit() string {
+	if d.opt.SkipInit == cellmap.ZeroGate {
+		return "gate"
+	}
+	return "identity"
+}
+
+func (d *decision) per() string {
+	if d.opt.PerCell {
+		return "cell"
+	}
+	return "type"
+}

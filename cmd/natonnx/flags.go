@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// commonFlags are those of every command.
+func commonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "json", Usage: "print the result as one JSON document"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but what was asked for, and errors"},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print more detail"},
+		&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help"},
+	}
+}
+
+// badValue says in natonnx's words which flag has a value that it cannot have.
+func badValue(command string, err error) error {
+	msg := err.Error()
+	rest, ok := strings.CutPrefix(msg, "invalid value ")
+	if !ok {
+		rest, ok = strings.CutPrefix(msg, "invalid boolean value ")
+	}
+	quoted, e := strconv.QuotedPrefix(rest)
+	value, _ := strconv.Unquote(quoted)
+	if !ok || e != nil {
+		return usagef("%s: %s", command, msg)
+	}
+	rest = rest[len(quoted):]
+	for _, joint := range []string{" for flag -", " for -"} {
+		if at, ok := strings.CutPrefix(rest, joint); ok {
+			flag, reason, _ := strings.Cut(at, ": ")
+			if reason == "parse error" {
+				reason = "want true or false"
+			}
+			return usagef("%s %s: %s", dashed(flag), value, reason)
+		}
+	}
+	return usagef("%s: %s", command, msg)
+}
+
+// A choice is a flag's value out of a few.
+type choice struct {
+	value string
+	among []string
+}
+
+func (c *choice) String() string { return c.value }
+
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.among, s) {
+		err := "want " + oneOf(c.among)
+		if near := nearest(s, c.among); near != "" {
+			err += "; did you mean " + near + "?"
+		}
+		return errors.New(err)
+	}
+	c.value = s
+	return nil
+}
+
+func oneOf(list []string) string {
+	last := len(list) - 1
+	return strings.Join(list[:last], ", ") + " or " + list[last]
+}
+
+func choiceFlag(name, value, usage string, among ...string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &choice{value, among}}
+}
+
+// A count is a flag's value that is a whole number in a range.
+type count struct {
+	value    uint64
+	min, max uint64
+}
+
+func (c *count) String() string { return strconv.FormatUint(c.value, 10) }
+
+func (c *count) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n < c.min || n > c.max {
+		return fmt.Errorf("want a whole number from %d to %d", c.min, c.max)
+	}
+	c.value = n
+	return nil
+}
+
+func countFlag(name string, value, min, max uint64, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &count{value, min, max}}
+}
+
+func seedFlag() cli.Flag {
+	return countFlag("seed", 0, 0, math.MaxUint64, "`N` seeds all random choices")
+}
+
+func countOf(c *cli.Context, name string) uint64 { return c.Generic(name).(*count).value }
+
+func choiceOf(c *cli.Context, name string) string { return c.Generic(name).(*choice).value }
+
+// A bound is a flag's value that bounds a cost: a number, such as 1.5G, or a
+// share of the input's, such as 90%.
+type bound struct {
+	text    string
+	number  float64
+	percent bool
+}
+
+func (b *bound) String() string { return b.text }
+
+var suffixes = map[byte]float64{'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9, 'T': 1e12}
+
+func (b *bound) Set(s string) error {
+	digits, scale := s, 1.0
+	if s != "" {
+		last := s[len(s)-1]
+		if f, ok := suffixes[last]; ok {
+			digits, scale = s[:len(s)-1], f
+		}
+		b.percent = last == '%'
+		if b.percent {
+			digits = s[:len(s)-1]
+		}
+	}
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil || !(n > 0) || n*scale >= math.MaxInt64 || strings.ContainsAny(digits, "xXpPeE_+") {
+		return errors.New("want a number above 0, such as 300M or 1.5G, or a share of the input's, such as 90%")
+	}
+	b.text, b.number = s, n*scale
+	return nil
+}
+
+// of returns the bound for an input of that cost; 0 where none was given.
+func (b *bound) of(cost int64) int64 {
+	switch {
+	case b.text == "":
+		return 0
+	case b.percent:
+		return max(1, int64(float64(cost)*b.number/100))
+	}
+	return max(1, int64(b.number))
+}
+
+func boundFlag(name, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &bound{}}
+}
+
+func boundOf(c *cli.Context, name string) *bound { return c.Generic(name).(*bound) }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/urfave/cli/v2"
+)
+
+func (t *tool) optimizeCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "optimize",
+		Usage:     "rewrite a network as a policy decides",
+		ArgsUsage: "IN [-o OUT]",
+		Description: "Reads the ONNX file IN, finds its cells, lets a policy replace operations by skip or null connections, " +
+			"and writes the valid result to OUT. Everything that no decision touches stays as it is, byte for byte.\n\n" +
+			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.",
+		Flags:  append(outputFlags(), decisionFlags()...),
+		Action: t.optimize,
+	}
+}
+
+func (t *tool) optimize(c *cli.Context) error {
+	d, err := readDecision(c)
+	if err != nil {
+		return err
+	}
+	out, err := outputPath(c, d.path)
+	if err != nil {
+		return err
+	}
+	if err := writable(out); err != nil {
+		return err
+	}
+	if err := t.choose(c, d); err != nil {
+		return err
+	}
+	if len(d.Moves) > 0 {
+		if d.Result, err = d.Result.Apply(d.stamp()); err != nil {
+			return err
+		}
+		if err := d.Result.Validate(); err != nil {
+			return fmt.Errorf("the result would be invalid and was not written: %v", err)
+		}
+	}
+	if err := t.write(c.Context, d.Result, out); err != nil {
+		return err
+	}
+	return t.reportOptimize(d, out)
+}
+
+// stamp notes in the model what was done to it.
+func (d *decision) stamp() *onnxgraph.Patch {
+	type move struct {
+		Cell string `json:"cell"`
+		Node int    `json:"node"`
+		Slot int    `json:"slot"`
+		From string `json:"from"`
+		To   string `json:"to"`
+	}
+	var moves []move
+	for _, m := range d.Moves {
+		moves = append(moves, move{m.Cell.Name, m.Edge.Node, m.Edge.Slot, string(m.Old().Op), string(m.To)})
+	}
+	list, err := json.Marshal(moves)
+	if err != nil {
+		panic(err) // strings and numbers always have a form
+	}
+	p := &onnxgraph.Patch{Rule: "stamp"}
+	for _, property := range [][2]string{
+		{"version", version}, {"mode", "redesign"}, {"policy", d.opt.Policy.Card().Name}, {"rules", d.opt.Rules.Name},
+		{"seed", strconv.FormatUint(d.opt.Seed, 10)}, {"skip_init", d.skipInit()}, {"retrain", d.retrain()}, {"moves", string(list)},
+	} {
+		p.Metadata = append(p.Metadata, onnxgraph.Property{Key: "natonnx." + property[0], Value: property[1]})
+	}
+	return p
+}
+
+// reportOptimize says what was written. The report gives way to a model on
+// standard output.
+func (t *tool) reportOptimize(d *decision, out string) error {
+	p := t.page()
+	if out == stdio {
+		p = t.logPage()
+	}
+	switch {
+	case t.json:
+		return writeJSON(p.w, d.fact(&out))
+	case t.quiet:
+		return nil
+	}
+	d.preamble(p)
+	if len(d.Moves) == 0 {
+		d.nothing(p)
+		d.refusals(p)
+		noCells(p, d.Map.Refused)
+		p.heading("wrote %s, an identical copy", written(out))
+		return nil
+	}
+	d.changes(p)
+	d.refusals(p)
+	noCells(p, d.Map.Refused)
+	d.costs(p)
+	d.verdict(p)
+	p.heading("wrote %s", written(out))
+	if out != stdio {
+		t.hint("next: fine-tune %s; natonnx cells %s draws what changed", out, d.path)
+	}
+	return nil
+}
+
+func written(out string) string {
+	if out == stdio {
+		return "to standard output"
+	}
+	return out
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/onnxgraph"
+)
+
+// preamble says how decisions are made.
+func (d *decision) preamble(p *page) {
+	p.text(0, "mode: redesign, %s; compress would need data, and is not in this version", d.mode)
+	if d.opt.Policy == nil {
+		p.text(0, "policy: none, so nothing is decided")
+		return
+	}
+	p.text(0, "policy: %s (rules %s, %s, seed %d, per %s)", d.policy, d.opt.Rules.Name, plural(d.opt.Samples, "sample"), d.opt.Seed, d.per())
+}
+
+// A group is what several cells have in common.
+type group struct {
+	title string
+	cells []string
+	lines []string
+}
+
+// grouped sorts cells by a key that they share, in order of appearance.
+type grouped struct {
+	list []*group
+	at   map[string]*group
+}
+
+func (g *grouped) get(key string) *group {
+	if g.at == nil {
+		g.at = map[string]*group{}
+	}
+	if g.at[key] == nil {
+		g.at[key] = &group{}
+		g.list = append(g.list, g.at[key])
+	}
+	return g.at[key]
+}
+
+// kindOf names the kind of a cell.
+func kindOf(c *cellmap.Cell) string {
+	if c.Shortcut == cellmap.NoShortcut {
+		return string(c.Kind)
+	}
+	return string(c.Kind) + ", " + string(c.Shortcut) + " shortcut"
+}
+
+// changes prints the moves, once for all cells that make the same ones.
+func (d *decision) changes(p *page) {
+	var groups grouped
+	moves := d.movesByCell()
+	for _, c := range d.Map.Cells {
+		if len(moves[c]) == 0 {
+			continue
+		}
+		g := groups.get(c.Type.Name + fmt.Sprint(d.arrows(moves[c])))
+		g.title, g.lines = kindOf(c), d.arrows(moves[c])
+		g.cells = append(g.cells, c.Name)
+	}
+	p.heading("changed")
+	p.groups(groups.list)
+	var madds, params int64
+	for _, m := range d.Moves {
+		madds, params = madds+m.MAdds, params+m.Params
+	}
+	if madds > 0 || params > 0 {
+		p.text(2, "the operations that went had %s multiply-adds and %s parameters", amount(madds), amount(params))
+	}
+}
+
+func (d *decision) movesByCell() map[*cellmap.Cell][]cellmap.Move {
+	moves := map[*cellmap.Cell][]cellmap.Move{}
+	for _, m := range d.Moves {
+		moves[m.Cell] = append(moves[m.Cell], m.Move)
+	}
+	return moves
+}
+
+func (p *page) groups(list []*group) {
+	for _, g := range list {
+		p.text(2, "%s ×%d: %s", g.title, len(g.cells), strings.Join(g.cells, ", "))
+		for _, line := range g.lines {
+			p.text(4, "%s", line)
+		}
+	}
+}
+
+func (d *decision) arrows(moves []cellmap.Move) (lines []string) {
+	for _, m := range moves {
+		lines = append(lines, d.arrow(m))
+	}
+	return lines
+}
+
+// arrow writes a move: the node, the operation and where it comes from, and
+// what becomes of it.
+func (d *decision) arrow(m cellmap.Move) string {
+	s := fmt.Sprintf("node %d: %s<%d -> %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To))
+	if d.gated(m) {
+		s += ", gated by zeros"
+	}
+	return s
+}
+
+func opName(op cellmap.Op) string {
+	if op == cellmap.Skip {
+		return "skip"
+	}
+	return string(op)
+}
+
+// refusals prints the moves that the policy wanted and the network does not allow.
+func (d *decision) refusals(p *page) {
+	var groups grouped
+	for _, m := range d.Refused {
+		move := fmt.Sprintf("node %d: %s<%d -> %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To))
+		g := groups.get(m.Cell.Type.Name + move + m.Reason)
+		g.title, g.lines = kindOf(m.Cell), []string{move + " refused: " + m.Reason}
+		g.cells = append(g.cells, m.Cell.Name)
+	}
+	if len(groups.list) > 0 {
+		p.heading("wanted by the policy, and not possible")
+		p.groups(groups.list)
+	}
+}
+
+// noCells prints the stretches of the network that are no cells.
+func noCells(p *page, refused []cellmap.Refusal) {
+	var groups grouped
+	for _, r := range refused {
+		g := groups.get(r.Reason)
+		g.title = r.Reason
+		g.cells = append(g.cells, r.Where)
+	}
+	if len(groups.list) == 0 {
+		return
+	}
+	p.heading("not cells")
+	for _, g := range groups.list {
+		where := g.cells[0]
+		if n := len(g.cells) - 1; n > 0 {
+			where += fmt.Sprintf(" and %s", plural(n, "more place"))
+		}
+		p.text(2, "%s: %s", where, g.title)
+	}
+}
+
+// costs prints what the network cost before and after.
+func (d *decision) costs(p *page) {
+	before, after := newCostFact(d.Map.Model, d.Before), newCostFact(d.Result, d.After)
+	p.heading("cost")
+	t := &table{indent: 2, numbers: []bool{false, true, true, true}}
+	t.add("", "before", "after", "change")
+	for _, row := range []struct {
+		name          string
+		before, after int64
+		write         func(int64) string
+	}{
+		{"parameters", before.Params, after.Params, amount},
+		{"multiply-adds", before.MultiplyAdds, after.MultiplyAdds, amount},
+		{"element-wise operations", before.Elementwise, after.Elementwise, amount},
+		{"activation memory", before.ActivationBytes, after.ActivationBytes, size},
+		{"nodes", int64(before.Nodes), int64(after.Nodes), amount},
+		{"file size", before.FileBytes, after.FileBytes, size},
+	} {
+		t.add(row.name, row.write(row.before), row.write(row.after), change(row.before, row.after))
+	}
+	p.table(t)
+	costNotes(p, d.Map.Model, d.Before)
+}
+
+// costNotes prints what the cost leaves out.
+func costNotes(p *page, m *onnxgraph.Model, c *onnxgraph.Cost) {
+	if c.BatchAssumed {
+		p.text(2, "the batch is symbolic and counted as 1")
+	}
+	if n := len(c.Unknown); n > 0 {
+		p.text(2, "left out, as their cost is unknown: %s (%s)", plural(n, "node"), strings.Join(operators(c.Unknown), ", "))
+	}
+	if hasExternalData(m) {
+		p.text(2, "the file size leaves out external data")
+	}
+}
+
+// operators lists the operators of nodes, each once, in order of appearance.
+func operators(nodes []*onnxgraph.Node) (list []string) {
+	seen := map[string]bool{}
+	for _, n := range nodes {
+		if op := qualified(n); !seen[op] {
+			seen[op] = true
+			list = append(list, op)
+		}
+	}
+	return list
+}
+
+// qualified is the name of a node's operator, with its domain if it is not ONNX's.
+func qualified(n *onnxgraph.Node) string {
+	if n.Domain == "" {
+		return n.OpType
+	}
+	return n.Domain + "::" + n.OpType
+}
+
+func hasExternalData(m *onnxgraph.Model) bool {
+	for _, t := range m.Graph.Initializers {
+		if t.External != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// nothing prints why no move was made.
+func (d *decision) nothing(p *page) {
+	why := "the policy prefers the network as it is"
+	switch {
+	case d.opt.Policy == nil:
+		why = "no policy decides"
+	case len(d.Map.Cells) == 0:
+		why = "no cells were found"
+	case len(d.Refused) > 0:
+		why = "what the policy wants is not possible"
+	}
+	p.heading("nothing to do: %s", why)
+}
+
+// verdict prints what the change means for whoever uses the network.
+func (d *decision) verdict(p *page) {
+	p.heading("accuracy: not measured")
+	switch d.retrain() {
+	case "required":
+		p.text(0, "retraining: required; the network computes something else now")
+	case "optional":
+		p.text(0, "retraining: optional; the new skips are gated by zeros, so the network computes what it did until training opens them")
+	}
+}

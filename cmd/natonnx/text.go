@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A page is text for people, wrapped to a width.
+type page struct {
+	w      io.Writer
+	width  int
+	colour bool
+}
+
+// narrowest is the width below which text is not squeezed any further.
+const narrowest = 30
+
+// width returns how many columns there are to write to f: $COLUMNS, or what
+// the terminal has, or else 80.
+func width(f *os.File) int {
+	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
+	if err != nil || n <= 0 {
+		n = terminalWidth(f)
+	}
+	if n <= 0 {
+		n = 80
+	}
+	return max(n, narrowest)
+}
+
+// colour reports whether to write colours to f (see no-color.org).
+func colour(f *os.File) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminalWidth(f) > 0
+}
+
+// heading writes the title of a part, after an empty line.
+func (p *page) heading(format string, args ...any) {
+	s := clean(fmt.Sprintf(format, args...))
+	if p.colour {
+		s = "\x1b[1m" + s + "\x1b[0m"
+	}
+	fmt.Fprintf(p.w, "\n%s\n", s)
+}
+
+// text writes a paragraph; its first line is indented by indent columns and
+// the others by two more.
+func (p *page) text(indent int, format string, args ...any) {
+	margin := strings.Repeat(" ", indent)
+	for i, line := range wrap(clean(fmt.Sprintf(format, args...)), p.width-indent, p.width-indent-2) {
+		if i > 0 {
+			line = "  " + line
+		}
+		fmt.Fprintf(p.w, "%s%s\n", margin, line)
+	}
+}
+
+// wrap breaks a text at spaces into lines of first and, after that, other
+// columns. A longer word has a line of its own.
+func wrap(s string, first, other int) (lines []string) {
+	line, room := "", first
+	for _, word := range strings.Fields(s) {
+		switch {
+		case line == "":
+			line = word
+		case columns(line)+1+columns(word) <= room:
+			line += " " + word
+		default:
+			lines, line, room = append(lines, line), word, other
+		}
+	}
+	return append(lines, line)
+}
+
+func columns(s string) int { return utf8.RuneCountInString(s) }
+
+// clip cuts a text to n columns.
+func clip(s string, n int) string {
+	if columns(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:max(n-1, 0)]) + "…"
+}
+
+// clean makes what comes from a model or a command line fit to be shown on a
+// terminal: control characters would be obeyed by it.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r == utf8.RuneError || !unicode.IsPrint(r):
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// plural writes a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/natonnx/natonnx/train"
+	"github.com/urfave/cli/v2"
+)
+
+func (t *tool) trainCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "train",
+		Usage: "train what natonnx uses",
+		Subcommands: []*cli.Command{{
+			Name:      "policy",
+			Usage:     "train a policy on the table of NAS-Bench-201",
+			ArgsUsage: "--data TABLE.csv -o OUT.onnx",
+			Description: "Trains by REINFORCE, with the accuracies of a table as reward. TABLE.csv has the columns " +
+				"CIFAR10TestAccuracy200Epochs, CIFAR100TestAccuracy200Epochs, ImageNetTestAccuracy200Epochs, ArchitectureString and UniqueString, " +
+				"and a row for each of the 15,625 cells. The same flags give the same bytes, on the same kind of processor.\n\n" +
+				"An interruption ends the training, and nothing is written.",
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "data", Usage: "the `TABLE` of measured accuracies, in CSV"},
+				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the policy to `OUT`; its name is the policy's"},
+				seedFlag(),
+				countFlag("seeds", 0, 0, 1000, "train `N` policies, with the seeds that follow each other, and keep the best; 0 leaves it to natonnx"),
+				countFlag("steps", 0, 0, math.MaxInt32, "`N` updates of the weights for each policy; 0 leaves it to natonnx"),
+				&cli.BoolFlag{Name: "published", Usage: "wire the policy as the authors' code does, for comparison"},
+				&cli.StringFlag{Name: "log", Usage: "write the progress to `FILE`, in CSV"},
+				choiceFlag("progress", "auto", "`WHEN` to show progress: auto (on a terminal), plain (line by line) or none", "auto", "plain", "none"),
+			},
+			Action: t.trainPolicy,
+		}},
+	}
+}
+
+func (t *tool) trainPolicy(c *cli.Context) error {
+	if _, err := arguments(c, 0); err != nil {
+		return err
+	}
+	data, out := c.String("data"), c.String("output")
+	switch {
+	case data == "":
+		return &usageError{"train policy: --data is missing", "it names the table of NAS-Bench-201; natonnx train policy --help says which columns it has"}
+	case out == "":
+		return &usageError{"train policy: -o is missing", "it names the file that the policy goes to, such as policy.onnx"}
+	case sameFile(data, out):
+		return usagef("-o %s: is the table", out)
+	}
+	shown := newProgress(t, choiceOf(c, "progress"))
+	o := train.PolicyOptions{
+		Data: data, Name: strings.TrimSuffix(filepath.Base(out), ".onnx"), Published: c.Bool("published"),
+		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Progress: shown.training,
+	}
+	if path := c.String("log"); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		o.Log = f
+	}
+	policy, err := train.Policy(c.Context, o)
+	shown.end()
+	if err != nil {
+		return trainingError(data, err)
+	}
+	if err := policy.Save(c.Context, out); err != nil {
+		return &ioError{err}
+	}
+	switch {
+	case t.json:
+		return t.writeJSON(policy.Card())
+	case !t.quiet:
+		p := t.page()
+		p.text(0, "wrote %s", out)
+		p.heading("scores")
+		p.scores(policy.Card().Scores)
+		t.hint("next: natonnx plan MODEL.onnx --policy %s", out)
+	}
+	return nil
+}
+
+// trainingError marks a fault of the table as one of a file.
+func trainingError(data string, err error) error {
+	if strings.HasPrefix(err.Error(), data+":") {
+		return &ioError{err}
+	}
+	return err
+}
+
+// A progress shows how far a long command is.
+type progress struct {
+	t       *tool
+	line    bool // rewrite one line, as a terminal can
+	none    bool
+	started time.Time
+	drawn   bool
+}
+
+func newProgress(t *tool, when string) *progress {
+	terminal := terminalWidth(os.Stderr) > 0
+	return &progress{t: t, started: time.Now(), line: when == "auto" && terminal, none: when == "none" || t.quiet || when == "auto" && !terminal}
+}
+
+func (p *progress) training(s train.PolicyProgress) {
+	text := fmt.Sprintf("seed %d, step %d of %d: reward %+.3f, accuracy %.2f %% (was %.2f %%, best possible %.2f %%)",
+		s.Seed, s.Step, s.Steps, s.Reward, s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable)
+	p.show(text)
+}
+
+func (p *progress) show(text string) {
+	switch {
+	case p.none:
+	case p.line:
+		fmt.Fprintf(p.t.log, "\r\x1b[K%s", clip(text, width(os.Stderr)-1))
+		p.drawn = true
+	default:
+		fmt.Fprintln(p.t.log, text)
+	}
+}
+
+// end leaves the line of the progress.
+func (p *progress) end() {
+	if p.drawn {
+		fmt.Fprintln(p.t.log)
+	}
+}
