@@ -61,7 +61,9 @@ func (g *Graph) Index() *Index {
 }
 
 // Constant returns the tensor that a name stands for when it is an initializer
-// that no graph input can override, or the output of a Constant node; else nil.
+// or the output of a Constant node; else nil. An initializer that is listed as a
+// graph input too, which a caller may override, counts as the constant it
+// defaults to.
 func (g *Graph) Constant(name string) *Tensor {
 	x := g.Index()
 	if t := x.Initializer[name]; t != nil {

@@ -1,0 +1,176 @@
+package transformer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/fixtures"
+	"github.com/natonnx/natonnx/transformer"
+)
+
+// fixed is a policy that looks at the class of an operation alone.
+type fixed map[cellmap.Class][transformer.Actions]float64
+
+func (f fixed) Logits(_ context.Context, form cellmap.Form) ([][transformer.Actions]float64, error) {
+	out := make([][transformer.Actions]float64, len(form.Edges))
+	for i, e := range form.Edges {
+		out[i] = f[e.Op.Class()]
+	}
+	return out, nil
+}
+
+func (fixed) Card() transformer.Card { return transformer.Card{Name: "fixed"} }
+
+// wants makes a policy that all but surely takes one action on a class.
+func wants(class cellmap.Class, a transformer.Action) fixed {
+	f := fixed{}
+	for _, c := range []cellmap.Class{cellmap.ClassNull, cellmap.ClassSkip, cellmap.ClassOther} {
+		logits := [transformer.Actions]float64{}
+		logits[transformer.Keep] = 20
+		if c == class {
+			logits[transformer.Keep], logits[a] = 0, 20
+		}
+		f[c] = logits
+	}
+	return f
+}
+
+func resnet20(t *testing.T) *cellmap.Map {
+	t.Helper()
+	m, err := fixtures.Build("resnet20", fixtures.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cellmap.Lift(m)
+}
+
+func choose(t *testing.T, m *cellmap.Map, opt transformer.Options) *transformer.Plan {
+	t.Helper()
+	opt.Rules, opt.Samples = transformer.NAT, 10
+	p, err := transformer.Choose(context.Background(), m, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestChooseFillsPaddingWhereShapesFit(t *testing.T) {
+	m := resnet20(t)
+	p := choose(t, m, transformer.Options{Policy: wants(cellmap.ClassNull, transformer.ToSkip)})
+	// Three padding edges per cell. In the cell behind a projection node 0 has
+	// half the channels; in a cell with one, its operations see the half-size
+	// entry only at node 2.
+	perCell := map[string]int{}
+	for _, move := range p.Moves {
+		if move.Old().Op != cellmap.Null || move.To != cellmap.Skip {
+			t.Errorf("%v is not N->S", move)
+		}
+		perCell[move.Cell.Name]++
+	}
+	want := map[string]int{"layer1.0": 3, "layer1.1": 3, "layer1.2": 3, "layer2.0": 1, "layer2.2": 3, "layer3.0": 1, "layer3.2": 3}
+	if fmt.Sprint(perCell) != fmt.Sprint(want) {
+		t.Errorf("moves per cell %v, want %v", perCell, want)
+	}
+	if len(p.Moves)+len(p.Refused) != 27 {
+		t.Errorf("%d moves and %d refusals, want 27 together", len(p.Moves), len(p.Refused))
+	}
+	for _, r := range p.Refused {
+		if !strings.Contains(r.Reason, "projection") {
+			t.Errorf("refused %v for %q", r.Move, r.Reason)
+		}
+	}
+	if p.After.MAdds != p.Before.MAdds || p.Destructive(cellmap.ZeroGate) || !p.Destructive(cellmap.IdentitySkip) {
+		t.Errorf("multiply-adds %d -> %d, destructive %v and %v", p.Before.MAdds, p.After.MAdds,
+			p.Destructive(cellmap.ZeroGate), p.Destructive(cellmap.IdentitySkip))
+	}
+}
+
+func TestChooseKeepsTheInputWhenThePolicyDoes(t *testing.T) {
+	m := resnet20(t)
+	p := choose(t, m, transformer.Options{Policy: wants(cellmap.ClassNull, transformer.Keep)})
+	if len(p.Moves) != 0 || p.Result != m.Model {
+		t.Errorf("%d moves, want none and the model itself", len(p.Moves))
+	}
+}
+
+func TestChooseKeepsBounds(t *testing.T) {
+	m := resnet20(t)
+	full := choose(t, m, transformer.Options{}).Before
+	policy := fixed{cellmap.ClassOther: {2, 2, 2}} // any action on a convolution is as likely as another
+	for _, share := range []float64{0.9, 0.7} {
+		bound := int64(share * float64(full.MAdds))
+		opt := transformer.Options{Policy: policy, PerCell: true, MaxMAdds: bound, Rules: transformer.NAT, Samples: 200}
+		p, err := transformer.Choose(context.Background(), m, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Result.Cost(p.Result.Infer()).MAdds; got > bound || got != p.After.MAdds {
+			t.Errorf("%d multiply-adds (reported %d), want at most %d", got, p.After.MAdds, bound)
+		}
+	}
+	_, err := transformer.Choose(context.Background(), m, transformer.Options{Policy: policy, MaxMAdds: 1, Rules: transformer.NAT, Samples: 10})
+	if !errors.Is(err, transformer.ErrBounds) {
+		t.Errorf("an impossible bound gives %v, want ErrBounds", err)
+	}
+}
+
+func TestChooseIsReproducible(t *testing.T) {
+	m := resnet20(t)
+	policy := fixed{cellmap.ClassNull: {0, 0, 1}, cellmap.ClassOther: {0, 2, 0}}
+	seen := map[string]bool{}
+	for seed := range uint64(4) {
+		opt := transformer.Options{Policy: policy, Seed: seed, PerCell: true}
+		first, second := fmt.Sprint(choose(t, m, opt).Moves), fmt.Sprint(choose(t, m, opt).Moves)
+		if first != second {
+			t.Errorf("seed %d gives two results", seed)
+		}
+		seen[first] = true
+	}
+	if len(seen) < 2 {
+		t.Error("all seeds give one result")
+	}
+}
+
+func TestChoosePerTypeDecidesAlike(t *testing.T) {
+	m := resnet20(t)
+	policy := fixed{cellmap.ClassSkip: {1, 1, 1}, cellmap.ClassOther: {1, 1, 1}, cellmap.ClassNull: {1, 1, 1}}
+	p := choose(t, m, transformer.Options{Policy: policy, Seed: 3})
+	type key struct {
+		cellType *cellmap.Type
+		edge     cellmap.EdgeID
+	}
+	to, moves := map[key]cellmap.Op{}, map[key]int{}
+	for _, move := range p.Moves {
+		k := key{move.Cell.Type, move.Edge}
+		if old, ok := to[k]; ok && old != move.To {
+			t.Errorf("cells of type %s decide differently on %v", move.Cell.Type.Name, move.Edge)
+		}
+		to[k] = move.To
+		moves[k]++
+	}
+	for k, n := range moves {
+		refused := 0
+		for _, r := range p.Refused {
+			if (key{r.Cell.Type, r.Edge}) == k {
+				refused++
+			}
+		}
+		if n+refused < len(k.cellType.Cells) {
+			t.Errorf("type %s, %v: %d moves and %d refusals for %d cells", k.cellType.Name, k.edge, n, refused, len(k.cellType.Cells))
+		}
+	}
+}
+
+func TestChooseStopsWhenCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := transformer.Choose(ctx, resnet20(t), transformer.Options{
+		Policy: wants(cellmap.ClassNull, transformer.ToSkip), Rules: transformer.NAT, Samples: 10})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
