@@ -139,6 +139,9 @@ func (d *decoder) decodeFunction(f field) (id FunctionID, err error) {
 // else is ever edited.
 func (d *decoder) decodeGraph(f field, main bool) (*Graph, error) {
 	g := &Graph{}
+	if err := d.spend(graphCost); err != nil {
+		return g, err
+	}
 	err := d.message(f, func(f field) error {
 		e := entry{num: f.num, at: f.whole()}
 		err := d.spend(entryCost)
@@ -360,16 +363,20 @@ func (d *decoder) decodeAttribute(f field) (*Attribute, error) {
 				a.Tensor = t
 				return within("t", err)
 			}
+			if err != nil {
+				return within(fmt.Sprintf("tensors[%d]", len(a.Tensors)), err)
+			}
 			a.Tensors = append(a.Tensors, t)
-			return within(fmt.Sprintf("tensors[%d]", len(a.Tensors)-1), err)
 		case attrG, attrGraphs:
 			g, err := d.decodeGraph(f, false)
 			if f.num == attrG {
 				a.Graph = g
 				return within("g", err)
 			}
+			if err != nil {
+				return within(fmt.Sprintf("graphs[%d]", len(a.Graphs)), err)
+			}
 			a.Graphs = append(a.Graphs, g)
-			return within(fmt.Sprintf("graphs[%d]", len(a.Graphs)-1), err)
 		}
 		return nil
 	})
@@ -384,12 +391,11 @@ func (d *decoder) decodeAttribute(f field) (*Attribute, error) {
 }
 
 // valueTypes gives the type that each value field of an attribute belongs to.
-var valueTypes = map[protowire.Number]AttributeType{
+var valueTypes = [...]AttributeType{
 	attrF: AttrFloat, attrI: AttrInt, attrS: AttrString, attrT: AttrTensor, attrG: AttrGraph,
 	attrFloats: AttrFloats, attrInts: AttrInts, attrStrings: AttrStrings, attrTensors: AttrTensors,
 	attrGraphs: AttrGraphs, attrSparse: AttrSparseTensor, attrSparses: AttrSparseTensors,
 	attrTypeProto: AttrTypeProto, attrTypeProtos: AttrTypeProtos,
-	attrType: AttrUndefined, // the type itself
 }
 
 // note remembers that a field was there. An empty packed list counts as absent.
@@ -397,8 +403,10 @@ func (a *Attribute) note(f field) {
 	if f.typ == protowire.BytesType && f.body.len() == 0 && (f.num == attrInts || f.num == attrFloats) {
 		return
 	}
-	if t, ok := valueTypes[f.num]; ok {
-		a.set |= 1 << t
+	if f.num == attrType {
+		a.set |= 1
+	} else if int(f.num) < len(valueTypes) && valueTypes[f.num] != AttrUndefined {
+		a.set |= 1 << valueTypes[f.num]
 	}
 }
 

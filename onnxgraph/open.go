@@ -82,13 +82,26 @@ func notONNX(head []byte) string {
 	if len(head) == 0 {
 		return "is empty, want an ONNX model"
 	}
-	text := strings.ToLower(string(bytes.TrimLeft(head, " \t\r\n\ufeff")))
+	text := bytes.TrimLeft(head, " \t\r\n\ufeff")
 	for _, f := range foreign {
-		if strings.HasPrefix(text, f.magic) {
+		// Not ToLower: it would replace bytes that are no text.
+		if len(text) >= len(f.magic) && equalFoldASCII(text[:len(f.magic)], f.magic) {
 			return f.what
 		}
 	}
 	return ""
+}
+
+func equalFoldASCII(b []byte, lower string) bool {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // errNoFolder says that external data cannot be looked for.

@@ -15,20 +15,22 @@ import (
 const (
 	maxDepth   = 100       // nested messages, as in protobuf's own C++ parsers
 	maxName    = 1 << 20   // bytes of a decoded string; longer texts stay in the file
-	maxMemory  = 512 << 20 // bytes that decoded structure may take: some 300,000 nodes
+	maxMemory  = 384 << 20 // bytes that decoded structure may take: 60,000 nodes with all that real ones have
 	windowSize = 16 << 10
 )
 
-// What one decoded thing takes in memory, roughly and with the growth of slices.
+// What one decoded thing takes in memory, roughly: while a slice grows, its old
+// and its new array are both alive.
 const (
-	messageCost   = 32
-	entryCost     = 160
-	nodeCost      = 256
-	attributeCost = 320
-	tensorCost    = 320
-	valueCost     = 128
-	textCost      = 32 // and its length
-	numberCost    = 16
+	messageCost   = 64
+	entryCost     = 200
+	graphCost     = 640
+	nodeCost      = 320
+	attributeCost = 360
+	tensorCost    = 360
+	valueCost     = 160
+	textCost      = 80 // and its length
+	numberCost    = 64
 )
 
 // A FormatError says where a file stops being an ONNX model and why.
