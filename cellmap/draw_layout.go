@@ -68,9 +68,9 @@ type slot struct {
 	node         int // or -1
 	link         int // or -1
 	label        bool
-	column, rank int // where it stands: its column, and its place there
-	mean         float64 // of its neighbours' ranks
-	block        int     // the slots that stand in line with it
+	column, rank int       // where it stands: its column, and its place there
+	mean         float64   // of its neighbours' ranks
+	block        int       // the slots that stand in line with it
 	before       []segment // from the previous column
 	after        []segment
 }
@@ -535,31 +535,51 @@ func (p *planner) angles(n int) [][2]float64 {
 		entering[p.links[i].to] = append(entering[p.links[i].to], i)
 	}
 	for _, in := range entering {
-		slices.SortStableFunc(in, func(a, b int) int { return int(math.Copysign(1, angles[b][1]-angles[a][1])) })
-		for j := 1; j < len(in); j++ {
-			a, b := &angles[in[j-1]][1], &angles[in[j]][1]
-			short := apart - (*a - *b)
-			switch {
-			case short <= 0:
-			case *a == 0: // a straight edge stays straight
-				*b -= short
-			case *b == 0:
-				*a += short
-			default:
-				*a += short / 2
-				*b -= short / 2
-			}
-		}
+		slices.SortStableFunc(in, func(a, b int) int { return cmp.Compare(angles[b][1], angles[a][1]) })
+		spread(in, angles)
 	}
 	return angles
 }
 
-// apart is the least angle between two edges that enter a node.
-const apart = 30 * math.Pi / 180
+// Angles between an edge and the direction of the picture, where they meet a node.
+const (
+	steepest = 55 * math.Pi / 180
+	apart    = 30 * math.Pi / 180 // between two edges that enter one node
+)
 
 // lean is the angle at which an edge meets a node when it moves dy across.
-func lean(dy float64) float64 {
-	return 55 * math.Pi / 180 * dy / (math.Abs(dy) + 30)
+func lean(dy float64) float64 { return steepest * dy / (math.Abs(dy) + 30) }
+
+// spread turns the edges that enter one node, sorted by falling angle, away
+// from each other. A straight one stays straight where there is room.
+func spread(in []int, angles [][2]float64) {
+	step := min(apart, 2*steepest/math.Max(1, float64(len(in)-1)))
+	at := func(j int) *float64 { return &angles[in[j]][1] }
+	if len(in) == 2 {
+		switch short := max(0, step-(*at(0)-*at(1))); {
+		case *at(0) == 0:
+			*at(1) -= short
+		case *at(1) == 0:
+			*at(0) += short
+		default:
+			*at(0) += short / 2
+			*at(1) -= short / 2
+		}
+	}
+	for j := len(in) - 1; j >= 0; j-- {
+		if j == len(in)-1 {
+			*at(j) = max(*at(j), -steepest)
+		} else {
+			*at(j) = max(*at(j), *at(j + 1)+step)
+		}
+	}
+	for j := range in {
+		if j == 0 {
+			*at(j) = min(*at(j), steepest)
+		} else {
+			*at(j) = min(*at(j), *at(j - 1)-step)
+		}
+	}
 }
 
 // wire draws a link through the slots of its chain: across the gaps in curves,
