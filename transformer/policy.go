@@ -30,19 +30,19 @@ type Policy interface {
 // A Card says what a policy is and what was measured on it. It travels in the
 // policy file's metadata.
 type Card struct {
-	Name     string
-	Kind     string // "gcn"
-	Rules    string // "nat"
-	Training string // data, reward, steps, in a sentence
-	Command  string // the command that trains it again
-	Seed     uint64
-	Scores   []Score
+	Name     string  `json:"name"`
+	Kind     string  `json:"kind"`     // "gcn"
+	Rules    string  `json:"rules"`    // "nat"
+	Training string  `json:"training"` // data, reward, steps, in a sentence
+	Command  string  `json:"command"`  // the command that trains it again
+	Seed     uint64  `json:"seed"`
+	Scores   []Score `json:"scores"`
 }
 
 // A Score is one measured figure of a card.
 type Score struct {
-	Name  string // what was measured
-	On    string // on which data
-	Value float64
-	Unit  string
+	Name  string  `json:"name"` // what was measured
+	On    string  `json:"on"`   // on which data
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
 }

@@ -1,0 +1,254 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/transformer"
+)
+
+// A Dataset is one of the three on which NAS-Bench-201 measured every cell.
+type Dataset int
+
+// The data sets of NAS-Bench-201.
+const (
+	CIFAR10 Dataset = iota
+	CIFAR100
+	ImageNet16
+	Datasets = 3
+)
+
+func (d Dataset) String() string {
+	return [...]string{"CIFAR-10", "CIFAR-100", "ImageNet16-120"}[d]
+}
+
+// Cells201 is the number of cells of NAS-Bench-201: five operations on six edges.
+const Cells201 = 15625
+
+// The edges of a NAS-Bench-201 cell, in the order of its architecture strings.
+var edges201 = [6]struct{ from, to int }{{0, 1}, {0, 2}, {1, 2}, {0, 3}, {1, 3}, {2, 3}}
+
+// The operations in the order of [transformer.Vocabulary].
+var ops201 = [5]string{"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"}
+
+// A Table holds the accuracies of all NAS-Bench-201 cells. A cell is a number:
+// its operations, by their index in the vocabulary, are the digits in base 5,
+// the first edge being the lowest.
+type Table struct {
+	accuracy  [Cells201][Datasets]float64
+	reachable [Cells201][Datasets]float64 // the best that NAT's moves make of the cell
+	group     [Cells201]int               // cells of one group compute the same network
+	groups    int
+	digest    string // of the file
+}
+
+// The columns that a table must have. UniqueString is equal for cells that
+// are the same network written differently.
+var columns201 = [...]string{
+	"CIFAR10TestAccuracy200Epochs", "CIFAR100TestAccuracy200Epochs", "ImageNetTestAccuracy200Epochs",
+	"ArchitectureString", "UniqueString",
+}
+
+// OpenTable reads a table of all 15,625 cells, in any order, from a CSV file
+// with the columns CIFAR10TestAccuracy200Epochs,
+// CIFAR100TestAccuracy200Epochs, ImageNetTestAccuracy200Epochs (percent),
+// ArchitectureString (|op~0|+|op~0|op~1|+|op~0|op~1|op~2|) and UniqueString.
+// Other columns are ignored.
+func OpenTable(path string) (*Table, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ReadTable(path, f)
+}
+
+// ReadTable is [OpenTable] for an open file; name is what errors call it.
+func ReadTable(name string, r io.Reader) (*Table, error) {
+	sum := sha256.New()
+	rows := csv.NewReader(io.TeeReader(r, sum))
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if err == io.EOF {
+		return nil, fmt.Errorf("%s: is empty, want a CSV file with the columns %s", name, strings.Join(columns201[:], ", "))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var at [len(columns201)]int
+	for i, column := range columns201 {
+		if at[i] = slices.Index(header, column); at[i] < 0 {
+			return nil, fmt.Errorf("%s: no column %q, found %s", name, column, strings.Join(header, ", "))
+		}
+	}
+	t, seen, groups := &Table{}, [Cells201]int{}, map[string]int{}
+	for {
+		row, err := rows.Read()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		line, _ := rows.FieldPos(0)
+		cell, err := parseCell201(row[at[3]])
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
+		}
+		if seen[cell] != 0 {
+			return nil, fmt.Errorf("%s:%d: cell %s again, first on line %d", name, line, row[at[3]], seen[cell])
+		}
+		seen[cell] = line
+		for d := range Datasets {
+			text := row[at[d]]
+			x, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(x >= 0 && x <= 100) {
+				return nil, fmt.Errorf("%s:%d: %s is %q, want a percentage", name, line, columns201[d], text)
+			}
+			t.accuracy[cell][d] = x
+		}
+		key := strings.Clone(row[at[4]])
+		if _, ok := groups[key]; !ok {
+			groups[key] = len(groups)
+		}
+		t.group[cell] = groups[key]
+	}
+	for cell, line := range seen {
+		if line == 0 {
+			return nil, fmt.Errorf("%s: no row for cell %s; want all %d cells", name, cellString201(cell), Cells201)
+		}
+	}
+	t.reach()
+	t.groups, t.digest = len(groups), hex.EncodeToString(sum.Sum(nil))
+	return t, nil
+}
+
+// Accuracy returns the test accuracy of a cell's network after 200 epochs, in percent.
+func (t *Table) Accuracy(cell int, d Dataset) float64 { return t.accuracy[cell][d] }
+
+func parseCell201(s string) (int, error) {
+	cell, rest, scale, err := 0, s, 1, error(nil)
+	for i, e := range edges201 {
+		prefix := "|"
+		if i > 0 && e.to != edges201[i-1].to {
+			prefix = "|+|"
+		}
+		var ok bool
+		if rest, ok = strings.CutPrefix(rest, prefix); !ok {
+			return 0, errCell201(s)
+		}
+		name, after, _ := strings.Cut(rest, "~")
+		op := slices.Index(ops201[:], name)
+		if op < 0 {
+			return 0, fmt.Errorf("cell %q: unknown operation %q, want one of %s", s, name, strings.Join(ops201[:], ", "))
+		}
+		if rest, ok = strings.CutPrefix(after, strconv.Itoa(e.from)); !ok {
+			return 0, errCell201(s)
+		}
+		cell += op * scale
+		scale *= len(ops201)
+	}
+	if rest != "|" {
+		err = errCell201(s)
+	}
+	return cell, err
+}
+
+func errCell201(s string) error {
+	return fmt.Errorf("cell %q: want the form |op~0|+|op~0|op~1|+|op~0|op~1|op~2|", s)
+}
+
+func cellString201(cell int) string {
+	var b strings.Builder
+	for i, e := range edges201 {
+		if i > 0 && e.to != edges201[i-1].to {
+			b.WriteString("|+")
+		}
+		fmt.Fprintf(&b, "|%s~%d", ops201[cell%len(ops201)], e.from)
+		cell /= len(ops201)
+	}
+	return b.String() + "|"
+}
+
+var (
+	vocabulary201 = transformer.Vocabulary()
+	// The edges of the two-input form that hold the six operations.
+	slots201    = [6]int{1, 2, 3, 4, 5, 7}
+	topology201 = Form201(0).Edges
+)
+
+// Form201 returns a cell in two-input form. The benchmark's input is node 1;
+// its node 1, which has one incoming edge, is padded with a null; its node 3,
+// which has three, is a chain of two nodes. Padding and chain are fixed, since
+// no row of the table says what changing them would do.
+//
+//	node 2: null<0 e0<1      node 4: e3<1 e4<2
+//	node 3: e1<1   e2<2      node 5: skip<4 e5<3
+func Form201(cell int) cellmap.Form {
+	form := cellmap.Form{Concat: []int{5}, Edges: []cellmap.FormEdge{
+		{Op: cellmap.Null, From: 0, To: 2, Fixed: true}, {From: 1, To: 2},
+		{From: 1, To: 3}, {From: 2, To: 3},
+		{From: 1, To: 4}, {From: 2, To: 4},
+		{Op: cellmap.Skip, From: 4, To: 5, Fixed: true}, {From: 3, To: 5},
+	}}
+	for _, slot := range slots201 {
+		form.Edges[slot].Op = vocabulary201[cell%len(ops201)]
+		cell /= len(ops201)
+	}
+	return form
+}
+
+// Cell201 returns the cell that a form with the topology of [Form201] is.
+func Cell201(form cellmap.Form) (int, error) {
+	if len(form.Edges) != len(topology201) {
+		return 0, errors.New("not a NAS-Bench-201 cell: the form does not have eight edges")
+	}
+	cell := 0
+	for i, e := range slices.Backward(form.Edges) {
+		want := topology201[i]
+		op := slices.Index(vocabulary201, e.Op)
+		if e.From != want.From || e.To != want.To || op < 0 || want.Fixed && e.Op != want.Op {
+			return 0, fmt.Errorf("not a NAS-Bench-201 cell: edge %d is %s from node %d", i, e.Op, e.From)
+		}
+		if !want.Fixed {
+			cell = cell*len(ops201) + op
+		}
+	}
+	return cell, nil
+}
+
+// splitSeed makes the split the same for every training seed, so that scores
+// of different seeds are of the same held-out cells.
+const splitSeed = 201
+
+// A Split divides the cells into those that a policy trains on as inputs, those
+// that choose the training step to keep, and those that it is scored on. Cells
+// that are the same network fall in the same part.
+type Split struct{ Train, Choose, HeldOut []int }
+
+// Split returns the one split of the table: half, a quarter, a quarter of the
+// distinct networks, at random.
+func (t *Table) Split() (s Split) {
+	rank := rand.New(rand.NewPCG(splitSeed, 0)).Perm(t.groups)
+	for cell, group := range t.group {
+		switch r := rank[group]; {
+		case r < t.groups/2:
+			s.Train = append(s.Train, cell)
+		case r < t.groups*3/4:
+			s.Choose = append(s.Choose, cell)
+		default:
+			s.HeldOut = append(s.HeldOut, cell)
+		}
+	}
+	return s
+}

@@ -1,0 +1,176 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/transformer"
+)
+
+func someForms(step int) (forms []cellmap.Form) {
+	for cell := 0; cell < Cells201; cell += step {
+		forms = append(forms, Form201(cell))
+	}
+	return forms
+}
+
+// A small network learns the made-up table's rule, which it can only know by
+// seeing the operations: a pooling and a null become skips, convolutions stay.
+func TestReinforceLearns(t *testing.T) {
+	table := madeUpTable(t)
+	params, err := Reinforce(t.Context(), someForms(7), TableReward{Table: table}, Options{
+		Seed: 1, Steps: 150, Batch: 32, Rate: 0.02, Embed: 8, Hidden: 8,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := transformer.NewGCN(transformer.Card{}, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cells []int
+	for cell := 3; cell < Cells201; cell += 101 {
+		cells = append(cells, cell)
+	}
+	scores, err := Evaluate(t.Context(), g, table, cells, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := scores[CIFAR10].Max.Captured; got < 95 {
+		t.Errorf("captured %.1f %% of the headroom of a simple rule, want at least 95", got)
+	}
+}
+
+func TestReinforceRepeats(t *testing.T) {
+	table := madeUpTable(t)
+	run := func(seed uint64, samples int) ([]transformer.Param, []Progress) {
+		var reports []Progress
+		o := Options{Seed: seed, Steps: 7, Batch: 8, Samples: samples, Embed: 4, Hidden: 5, Every: 3, Report: func(p Progress) error {
+			p.Params = nil
+			reports = append(reports, p)
+			return nil
+		}}
+		params, err := Reinforce(t.Context(), someForms(301), TableReward{Table: table}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return params, reports
+	}
+	for _, samples := range []int{1, 4} {
+		params, reports := run(5, samples)
+		again, reportsAgain := run(5, samples)
+		if !reflect.DeepEqual(params, again) || !reflect.DeepEqual(reports, reportsAgain) {
+			t.Errorf("%d samples: the same seed gave another training", samples)
+		}
+		if other, _ := run(6, samples); reflect.DeepEqual(params, other) {
+			t.Errorf("%d samples: another seed gave the same training", samples)
+		}
+		var steps []int
+		for _, r := range reports {
+			steps = append(steps, r.Step)
+		}
+		if !reflect.DeepEqual(steps, []int{3, 6, 7}) {
+			t.Errorf("reports after steps %v, want 3, 6, 7", steps)
+		}
+	}
+}
+
+// In the published wiring no decision depends on the operations that it edits;
+// training must not bring them in by the back door.
+func TestPublishedWiringIsBlind(t *testing.T) {
+	params, err := Reinforce(t.Context(), someForms(301), TableReward{Table: madeUpTable(t)}, Options{
+		Steps: 5, Batch: 8, Embed: 4, Hidden: 5, Published: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := transformer.NewGCN(transformer.Card{}, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := Form201(7777)
+	want, err := g.Logits(t.Context(), form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range form.Edges {
+		changed := transformer.Transform(form, make([]transformer.Action, len(form.Edges))) // all null
+		for j := range changed.Edges {
+			if j/2 != i/2 {
+				changed.Edges[j] = form.Edges[j]
+			}
+		}
+		got, err := g.Logits(t.Context(), changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[i] != want[i] {
+			t.Errorf("edge %d sees the operations of its node", i)
+		}
+	}
+}
+
+type brokenReward struct{ err error }
+
+func (b brokenReward) Reward(context.Context, cellmap.Form, cellmap.Form) (float64, error) {
+	return 0, b.err
+}
+
+func TestReinforceRefuses(t *testing.T) {
+	broken := errors.New("no such network")
+	other := someForms(301)
+	other[2].Edges[5].From = 1
+	bad := someForms(301)
+	bad[1].Edges[5].Op = "softmax"
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	small := Options{Steps: 1, Batch: 2, Embed: 2, Hidden: 2}
+	tests := map[string]struct {
+		ctx    context.Context
+		inputs []cellmap.Form
+		change func(*Options)
+		want   string
+	}{
+		"topologies": {t.Context(), other, nil, "input 2 has another topology"},
+		"operation":  {t.Context(), bad, nil, "input 1: edge 5"},
+		"no input":   {t.Context(), nil, nil, "batch of 2 cells"},
+		"batch":      {t.Context(), someForms(301), func(o *Options) { o.Batch = 1000 }, "batch of 1000 cells"},
+		"steps":      {t.Context(), someForms(301), func(o *Options) { o.Steps = -1 }, "steps -1"},
+		"rate":       {t.Context(), someForms(301), func(o *Options) { o.Rate = math.NaN() }, "rate NaN"},
+		"reward":     {t.Context(), someForms(301), nil, broken.Error()},
+		"cancelled":  {cancelled, someForms(301), nil, context.Canceled.Error()},
+	}
+	for name, x := range tests {
+		o := small
+		if x.change != nil {
+			x.change(&o)
+		}
+		if _, err := Reinforce(x.ctx, x.inputs, brokenReward{broken}, o); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, x.want)
+		}
+	}
+}
+
+// The moving baseline settles at the reward, not at half of it as in the
+// authors' code.
+func TestBaselineFollowsTheReward(t *testing.T) {
+	tr := &trainer{}
+	var last []float64
+	for range 2000 {
+		last = tr.advantages([]float64{0.1}, 0.1)
+	}
+	if math.Abs(tr.baseline-0.1) > 1e-6 || math.Abs(last[0]) > 1e-6 {
+		t.Errorf("constant reward 0.1: baseline %v, advantage %v, want 0.1 and 0", tr.baseline, last[0])
+	}
+	got := tr.advantages([]float64{1, 2, 6}, 3)
+	for i, want := range []float64{1 - 4, 2 - 3.5, 6 - 1.5} { // minus the mean of the other two
+		if math.Abs(got[i]-want) > 1e-12 {
+			t.Errorf("advantages %v, want %v at %d", got, want, i)
+		}
+	}
+}
