@@ -104,7 +104,10 @@ func (r Refusal) Error() string { return r.Where + ": " + r.Reason }
 // An EdgeID names an edge of a cell: slot 0 or 1 of node Node (2, 3, ...).
 type EdgeID struct{ Node, Slot int }
 
-func (id EdgeID) String() string { return fmt.Sprintf("node %d edge %d", id.Node, id.Slot) }
+// Label is the number that the paper's figures, and so all that users read, give
+// a node: -2 and -1 for the inputs, then 0, 1, ... Genotypes, and the code, count
+// from 0 at the first input.
+func Label(node int) int { return node - 2 }
 
 // A Move changes the operation of one edge of one cell. NAT's moves lead to
 // skip or null.
@@ -119,7 +122,7 @@ func (m Move) Old() *Edge { return &m.Cell.Nodes[m.Edge.Node-2].Edges[m.Edge.Slo
 
 func (m Move) String() string {
 	old := m.Old()
-	return fmt.Sprintf("%s: node %d: %s<%d -> %s", m.Cell.Name, m.Edge.Node, old.Op, old.From, m.To)
+	return fmt.Sprintf("%s: node %d: %s from %d -> %s", m.Cell.Name, Label(m.Edge.Node), old.Op, Label(old.From), m.To)
 }
 
 // Form returns the cell as policies and genotypes see it.

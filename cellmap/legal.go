@@ -26,7 +26,10 @@ func (m *Map) Allowed(move Move) error {
 	case move.To != Skip:
 		return refuse("NAT's moves lead to skip or null")
 	}
-	from, to := m.Types.Of(c.value(move.from())), m.Types.Of(c.target(move.Edge))
+	if e.Op == Null && e.From == 0 && c.Inputs[0] == c.Inputs[1] && c.passesInput(move.Edge) {
+		return refuse("both inputs of the first cell are the stem's output: it would be added to itself")
+	}
+	from, to := m.Types.Of(c.value(e.From)), m.Types.Of(c.target(move.Edge))
 	if why := misfit(from, to); why != "" {
 		return refuse("%s", why)
 	}
@@ -36,9 +39,11 @@ func (m *Map) Allowed(move Move) error {
 	return nil
 }
 
-// from is the node that the edge of the move reads: padding edges come from
-// node 0 in every genotype.
-func (m Move) from() int { return m.Old().From }
+// passesInput reports whether the other edge of the node is a skip from node 1.
+func (c *Cell) passesInput(id EdgeID) bool {
+	other := c.Nodes[id.Node-2].Edges[1-id.Slot]
+	return other.Op == Skip && other.From == 1
+}
 
 // value returns the value of a node in the network; inner nodes of a chained
 // sum stand for the sum.

@@ -102,7 +102,7 @@ func (l *lowerer) cell(c *Cell) error {
 	for i := range c.Nodes {
 		v, err := l.node(c, i+2, ops, state)
 		if err != nil {
-			return err
+			return Refusal{Where: fmt.Sprintf("%s: node %d", c.Name, Label(i+2)), Reason: err.Error()}
 		}
 		state = append(state, v)
 	}
@@ -121,7 +121,7 @@ func (l *lowerer) output(c *Cell, state []lowered) error {
 	for i, k := range c.Concat {
 		v := state[k]
 		if v.isConstant() {
-			return Refusal{Where: c.Name, Reason: fmt.Sprintf("node %d would be constant, and the cell's output needs it", k)}
+			return Refusal{Where: c.Name, Reason: fmt.Sprintf("node %d would be constant, and the cell's output needs it", Label(k))}
 		}
 		switch {
 		case c.Join != nil:
@@ -161,11 +161,11 @@ func (l *lowerer) node(c *Cell, k int, ops map[EdgeID]Op, state []lowered) (lowe
 		}
 		v, err := l.edge(c, k, e, op, state[e.From])
 		if err != nil {
-			return lowered{}, Refusal{Where: fmt.Sprintf("%s: node %d", c.Name, k), Reason: err.Error()}
+			return lowered{}, err
 		}
 		sum.values = append(sum.values, v.values...)
 		if sum.constant, err = sum.constant.plus(v.constant); err != nil {
-			return lowered{}, Refusal{Where: fmt.Sprintf("%s: node %d", c.Name, k), Reason: err.Error()}
+			return lowered{}, err
 		}
 	}
 	if n.Value == "" { // inside a longer sum: the last of its nodes adds up
@@ -175,9 +175,6 @@ func (l *lowerer) node(c *Cell, k int, ops map[EdgeID]Op, state []lowered) (lowe
 		v, err := l.applyConstant(n.Act, sum.constant)
 		if err == nil && n.makesValue() {
 			err = l.private(c, n.Value)
-		}
-		if err != nil {
-			err = Refusal{Where: fmt.Sprintf("%s: node %d", c.Name, k), Reason: err.Error()}
 		}
 		return lowered{constant: v}, err
 	}
@@ -275,7 +272,7 @@ func (l *lowerer) add(c *Cell, k int, n *Node, sum lowered) (string, error) {
 	if !sum.constant.isZero() && !l.foldIntoBias(c, k, values, sum.constant) {
 		t, err := sum.constant.tensor(l.name(c, k, "constant"), l.Types.Of(c.value(k)))
 		if err != nil {
-			return "", Refusal{Where: fmt.Sprintf("%s: node %d", c.Name, k), Reason: err.Error()}
+			return "", err
 		}
 		l.patch.Init = append(l.patch.Init, t)
 		values = append(values, t.Name)
@@ -310,10 +307,10 @@ func (l *lowerer) rewire(n *onnxgraph.Node, input int, to string) {
 	}
 }
 
-// name makes a name that nothing in the graph has: natonnx/layer1.0/node3/gate.
+// name makes a name that nothing in the graph has: natonnx/layer1.0/node1/gate.
 func (l *lowerer) name(c *Cell, k int, what string) string {
 	x := l.Model.Graph.Index()
-	base := fmt.Sprintf("%s%s/node%d/%s", added, c.Name, k, what)
+	base := fmt.Sprintf("%s%s/node%d/%s", added, c.Name, Label(k), what)
 	name := base
 	for i := 2; l.taken[name] || x.Producer[name] != nil || x.Initializer[name] != nil || x.Input[name] != nil; i++ {
 		name = fmt.Sprintf("%s%d", base, i)

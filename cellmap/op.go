@@ -85,7 +85,7 @@ func (o Op) Published() Op {
 	switch {
 	case o.Family() == DWConv:
 		return Kernel(SepConv, h, w)
-	case o.IsPool() && h == 2 && w == 2:
+	case o.Family() == MaxPool && h == 2 && w == 2:
 		return Kernel(o.Family(), 3, 3)
 	}
 	return o
