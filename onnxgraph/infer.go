@@ -191,6 +191,14 @@ func axis(a int64, rank int) (int, bool) {
 	return int(a), a >= 0 && a < int64(rank)
 }
 
+func allAxes(rank int) []int64 {
+	out := make([]int64, rank)
+	for i := range out {
+		out[i] = int64(i)
+	}
+	return out
+}
+
 // unknownShape is a shape of which only the rank is known.
 func unknownShape(rank int) Shape {
 	if rank < 0 || rank > rankLimit {

@@ -83,81 +83,57 @@ func rangeInts(start, limit, step Dim) Dim {
 }
 
 func inferResize(c *call) []Type {
-	scales, sizes := 2, 3
-	if c.opset < 11 {
-		scales, sizes = 1, -1
-	}
-	return []Type{tensorType(c.elem(0), c.resized(scales, sizes))}
-}
-
-func inferUpsample(c *call) []Type {
-	x := c.shape(0)
-	out := unknownShape(len(x))
-	scale := c.floats(1)
-	if a := c.Attr("scales"); a != nil { // opset 7
-		scale = a.Floats
-	}
-	if c.opset < 7 && len(x) == 4 {
-		scale = []float32{1, 1, c.Float("height_scale", 0), c.Float("width_scale", 0)}
-	}
+	x, axes := c.shape(0), c.Ints("axes")
 	if x == nil {
-		out = nil
+		return []Type{tensorType(c.elem(0), nil)}
 	}
-	if len(scale) == len(x) {
-		for i := range x {
-			out[i] = scaled(x[i], scale[i])
+	if axes == nil {
+		axes = allAxes(len(x))
+	}
+	scales := c.floats(2)
+	if c.opset < 11 {
+		scales = c.floats(1)
+	}
+	if c.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize" {
+		scales = nil // what is cropped is scaled
+	}
+	sizes := c.ints(3)
+	if c.Str("keep_aspect_ratio_policy", "stretch") != "stretch" {
+		sizes = nil // they are bounds then
+	}
+	out := append(Shape{}, x...)
+	for i, a := range axes {
+		j, ok := axis(a, len(x))
+		if !ok {
+			return []Type{tensorType(c.elem(0), unknownShape(len(x)))}
+		}
+		out[j] = Unknown
+		switch {
+		case c.has(3) && len(sizes) == len(axes):
+			out[j] = sizes[i]
+		case !c.has(3) && len(scales) == len(axes):
+			out[j] = scaled(x[j], scales[i])
 		}
 	}
 	return []Type{tensorType(c.elem(0), out)}
 }
 
-// resized is the result of Resize; scales and sizes are the positions of these
-// inputs, -1 for none.
-func (c *call) resized(scales, sizes int) Shape {
-	x := c.shape(0)
-	if x == nil {
-		return nil
+func inferUpsample(c *call) []Type {
+	x, scales := c.shape(0), c.floats(1)
+	if a := c.Attr("scales"); a != nil { // opset 7
+		scales = a.Floats
 	}
-	axes := make([]int, 0, len(x))
-	if list := c.Ints("axes"); list != nil {
-		for _, a := range list {
-			i, ok := axis(a, len(x))
-			if !ok {
-				return unknownShape(len(x))
-			}
-			axes = append(axes, i)
-		}
-	} else {
-		for i := range x {
-			axes = append(axes, i)
-		}
+	if c.opset < 7 && len(x) == 4 {
+		scales = []float32{1, 1, c.Float("height_scale", 0), c.Float("width_scale", 0)}
 	}
-	unknown := func() Shape {
-		out := append(Shape{}, x...)
-		for _, a := range axes {
-			out[a] = Unknown
-		}
-		return out
+	if x == nil || len(scales) != len(x) {
+		return []Type{tensorType(c.elem(0), nil)}
 	}
-	out := append(Shape{}, x...)
-	if sizes >= 0 && c.has(sizes) {
-		to := c.ints(sizes)
-		if len(to) != len(axes) || c.Str("keep_aspect_ratio_policy", "stretch") != "stretch" {
-			return unknown()
-		}
-		for i, a := range axes {
-			out[a] = to[i]
-		}
-		return out
+	out := make(Shape, len(x))
+	for i := range x {
+		out[i] = scaled(x[i], scales[i])
 	}
-	by := c.floats(scales)
-	if len(by) != len(axes) || c.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize" {
-		return unknown()
-	}
-	for i, a := range axes {
-		out[a] = scaled(x[a], by[i])
-	}
-	return out
+	return []Type{tensorType(c.elem(0), out)}
 }
 
 // scaled is floor(d*scale).

@@ -40,13 +40,11 @@ func broadcastDim(a, b Dim) Dim {
 	return Unknown
 }
 
-// inputs folds the shapes and the element type of all present inputs.
+// broadcast is the shape of an element-wise operation on all inputs, and their
+// element type.
 func (c *call) broadcast() (elem DataType, shape Shape) {
-	for i := range c.Inputs {
-		if i == 0 {
-			elem, shape = c.elem(0), c.shape(0)
-			continue
-		}
+	elem, shape = c.elem(0), c.shape(0)
+	for i := 1; i < len(c.Inputs); i++ {
 		if elem == Undefined {
 			elem = c.elem(i)
 		}

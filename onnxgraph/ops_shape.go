@@ -3,26 +3,32 @@ package onnxgraph
 import "slices"
 
 func inferConcat(c *call) []Type {
-	var out Shape
 	elem := Undefined
-	at, ok := 0, false
+	for i := 0; i < len(c.Inputs) && elem == Undefined; i++ {
+		elem = c.elem(i)
+	}
+	return []Type{tensorType(elem, c.concatenated())}
+}
+
+func (c *call) concatenated() Shape {
+	known := slices.IndexFunc(c.Inputs, func(name string) bool { return c.types.of[name].Shape != nil })
+	if known < 0 || c.opset >= 4 && c.Attr("axis") == nil {
+		return nil
+	}
+	out := append(Shape{}, c.shape(known)...)
+	at, ok := axis(c.Int("axis", 1), len(out)) // 1 was the default before opset 4
+	if !ok {
+		return nil
+	}
+	out[at] = Const(0)
 	for i := range c.Inputs {
-		if elem == Undefined {
-			elem = c.elem(i)
-		}
 		s := c.shape(i)
 		if s == nil {
+			out[at] = Unknown
 			continue
 		}
-		if out == nil {
-			out = append(Shape{}, s...)
-			if at, ok = axis(c.Int("axis", 1), len(out)); !ok { // 1 was the default before opset 4
-				return []Type{tensorType(elem, nil)}
-			}
-			out[at] = Const(0)
-		}
 		if len(s) != len(out) {
-			return []Type{tensorType(elem, nil)}
+			return nil
 		}
 		for j, d := range s {
 			switch {
@@ -33,12 +39,7 @@ func inferConcat(c *call) []Type {
 			}
 		}
 	}
-	for i := range c.Inputs {
-		if out != nil && c.shape(i) == nil {
-			out[at] = Unknown
-		}
-	}
-	return []Type{tensorType(elem, out)}
+	return out
 }
 
 func inferSplit(c *call) []Type {
@@ -209,10 +210,7 @@ func inferPad(c *call) []Type {
 	}
 	axes, known, present := c.listed("axes", 3)
 	if !present {
-		known, axes = true, make([]int64, len(x))
-		for i := range axes {
-			axes[i] = int64(i)
-		}
+		known, axes = true, allAxes(len(x))
 	}
 	out := unknownShape(len(x))
 	switch {

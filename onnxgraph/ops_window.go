@@ -84,9 +84,6 @@ func (w *window) slide(i int, in Dim) Dim {
 	return Unknown
 }
 
-// constants returns the dimensions as numbers.
-func (s Shape) constants() ([]int64, bool) { return numbers(s) }
-
 // kernelOf returns kernel_shape, or the spatial dimensions of the weights.
 func (c *call) kernelOf(weights Shape) []int64 {
 	if k := c.Ints("kernel_shape"); k != nil {
@@ -95,7 +92,7 @@ func (c *call) kernelOf(weights Shape) []int64 {
 	if len(weights) < 3 {
 		return nil
 	}
-	k, _ := weights[2:].constants()
+	k, _ := numbers(weights[2:])
 	return k
 }
 
