@@ -87,7 +87,7 @@ func hasKey(m *onnxgraph.Model, key string) bool {
 	return false
 }
 
-func clearError(t *testing.T, err error) {
+func clearError(t testing.TB, err error) {
 	t.Helper()
 	var format *onnxgraph.FormatError
 	var invalid *onnxgraph.InvalidError
@@ -96,7 +96,7 @@ func clearError(t *testing.T, err error) {
 	}
 }
 
-func written(t *testing.T, m *onnxgraph.Model) []byte {
+func written(t testing.TB, m *onnxgraph.Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	n, err := m.WriteTo(&b)
@@ -106,7 +106,7 @@ func written(t *testing.T, m *onnxgraph.Model) []byte {
 	return b.Bytes()
 }
 
-func reparse(t *testing.T, m *onnxgraph.Model) *onnxgraph.Model {
+func reparse(t testing.TB, m *onnxgraph.Model) *onnxgraph.Model {
 	t.Helper()
 	again, err := onnxgraph.Parse("again.onnx", written(t, m))
 	if err != nil {
