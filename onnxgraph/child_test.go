@@ -87,7 +87,7 @@ func detour(n *onnxgraph.Node) *onnxgraph.Patch {
 	was := n.Outputs[0] + "/was"
 	return &onnxgraph.Patch{Rule: "detour",
 		Rename: []onnxgraph.Rename{{Node: n, To: was}},
-		Add:    []*onnxgraph.Node{onnxgraph.NewNode("Identity", "detour", []string{was}, []string{n.Outputs[0]})}}
+		Add:    []*onnxgraph.Node{onnxgraph.NewNode("Identity", "detour "+n.Outputs[0], []string{was}, []string{n.Outputs[0]})}}
 }
 
 // peakMemory is the largest resident size of this process so far, in bytes, or 0.

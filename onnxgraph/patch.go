@@ -112,10 +112,21 @@ func (e *edit) checkPatch() error {
 			return fmt.Errorf("%v is not a node of this model: was it taken from before another patch?", n)
 		}
 	}
+	taken := make(map[string]bool, len(nodes)) // ONNX Runtime wants names of nodes to differ
+	for _, n := range nodes {
+		taken[n.Name] = n.Name != ""
+	}
+	for _, n := range e.patch.Remove {
+		delete(taken, n.Name)
+	}
 	for _, n := range e.patch.Add {
-		if n == nil || n.raw == nil {
+		switch {
+		case n == nil || n.raw == nil:
 			return fmt.Errorf("the added node %v was not made by NewNode", n)
+		case taken[n.Name]:
+			return fmt.Errorf("the added node %s has the name of another node", quote(n.Name))
 		}
+		taken[n.Name] = n.Name != ""
 	}
 	names := map[string]bool{}
 	x := e.model.Graph.Index()
@@ -324,16 +335,27 @@ func (e *edit) rebuildGraph() *Graph {
 		g.entries = append(g.entries, en)
 	}
 	putNodes(len(e.order))
-	inits := make([]entry, 0, len(e.patch.Init))
-	for _, t := range e.patch.Init {
-		inits = append(inits, entry{num: graphInitializer, raw: appendMessage(nil, graphInitializer, t.raw), item: t})
-		g.Initializers = append(g.Initializers, t)
-	}
 	if lastInit < 0 {
 		lastInit = len(g.entries) - 1
 	}
-	g.entries = slices.Insert(g.entries, lastInit+1, inits...)
+	e.addInitializers(g, lastInit+1)
 	return g
+}
+
+// addInitializers puts the patch's initializers behind the others. Before IR
+// version 4 they have to be declared as inputs too.
+func (e *edit) addInitializers(g *Graph, at int) {
+	entries := make([]entry, 0, len(e.patch.Init))
+	for _, t := range e.patch.Init {
+		entries = append(entries, entry{num: graphInitializer, raw: appendMessage(nil, graphInitializer, t.raw), item: t})
+		g.Initializers = append(g.Initializers, t)
+		if e.model.IRVersion < 4 {
+			v := &Value{t.Name, Type{"tensor", t.Type, t.Shape()}}
+			g.entries = append(g.entries, entry{num: graphInput, raw: appendMessage(nil, graphInput, encodeValue(v)), item: v})
+			g.Inputs = append(g.Inputs, v)
+		}
+	}
+	g.entries = slices.Insert(g.entries, at, entries...)
 }
 
 func nodeEntry(n *Node) entry {

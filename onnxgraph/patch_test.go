@@ -181,7 +181,7 @@ func TestApplyKeepsGraphOutputs(t *testing.T) {
 		t.Errorf("nodes %s", o)
 	}
 	got = apply(t, m, detour(relu))
-	if o := order(got); o != "m1 dead m2 add relu detour" || got.Graph.Outputs[0].Name != "y" {
+	if o := order(got); o != "m1 dead m2 add relu detour y" || got.Graph.Outputs[0].Name != "y" {
 		t.Errorf("nodes %s", o)
 	}
 }
@@ -227,7 +227,7 @@ func TestApplyPreservesUnknownFields(t *testing.T) {
 	rest := bytes.Replace(relu, pb{}.str(2, "y"), pb{}.str(2, "y/was"), 1)
 	want := plain()
 	want.nodes, want.fileTail = []pb{rest}, s.fileTail
-	want.graphTail = append(s.graphTail, pb{}.msg(1, node("Identity", "detour", names("y/was"), names("y")))...)
+	want.graphTail = append(s.graphTail, pb{}.msg(1, node("Identity", "detour y", names("y/was"), names("y")))...)
 	if got := written(t, edited); !bytes.Equal(got, want.bytes()) {
 		t.Errorf("got  %q\nwant %q", got, want.bytes())
 	}
@@ -277,6 +277,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"a node of another model", `is not a node of this model`, onnxgraph.Patch{Rewire: []onnxgraph.Rewire{{Node: other, Input: 0, To: "x"}}}},
 		{"no node", `is not a node of this model`, onnxgraph.Patch{Remove: []*onnxgraph.Node{nil}}},
 		{"a node that is not encoded", `was not made by NewNode`, onnxgraph.Patch{Add: []*onnxgraph.Node{{OpType: "Relu", Index: -1}}}},
+		{"a node's name that is taken", `the added node "dead" has the name of another node`,
+			onnxgraph.Patch{Add: []*onnxgraph.Node{onnxgraph.NewNode("Relu", "dead", []string{"x"}, []string{"new"})}}},
 		{"a name that is taken", `the added initializer "w1" has the name of another value`,
 			onnxgraph.Patch{Init: []*onnxgraph.Tensor{onnxgraph.NewFloat32s("w1", nil, []float32{1})}}},
 		{"an initializer named like a node's output", `would make "a" a second time`,

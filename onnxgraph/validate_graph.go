@@ -67,10 +67,15 @@ func (v *validator) checkGraph(g *Graph, path string, outer *scope) {
 	for _, info := range g.ValueInfo {
 		s.types[info.Name] = info.Type
 	}
+	nodes := make(map[string]bool, len(g.Nodes))
 	for _, n := range g.Nodes {
 		if v.full() {
 			return
 		}
+		if nodes[n.Name] {
+			v.addf(s.node(n), "an earlier node has that name, which ONNX Runtime refuses")
+		}
+		nodes[n.Name] = n.Name != ""
 		v.checkNode(s, n)
 		v.checkReads(s, n)
 		v.checkMakes(s, n)

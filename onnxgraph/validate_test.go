@@ -94,6 +94,8 @@ var invalid = []struct {
 	{name: "no op_type", want: `graph.node[0] ( "relu"): has no op_type`, breakFrom: func(s *sketch) { s.nodes[0] = node("", "relu", names("x"), names("y")) }},
 	{name: "node without inputs and outputs", want: `graph.node[1] (Relu "b"): has neither inputs nor outputs`,
 		breakFrom: func(s *sketch) { s.nodes = append(s.nodes, node("Relu", "b", nil, nil)) }},
+	{name: "two nodes of one name", want: `graph.node[1] (Neg "relu"): an earlier node has that name`,
+		breakFrom: func(s *sketch) { s.nodes = append(s.nodes, node("Neg", "relu", names("x"), names("n"))) }},
 	{name: "name not UTF-8", want: `graph.node[0] (Relu "\xff"): the name is not UTF-8`, lax: true,
 		breakFrom: func(s *sketch) { s.nodes[0] = node("Relu", "\xff", names("x"), names("y")) }},
 
