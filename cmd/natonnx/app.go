@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -88,7 +90,7 @@ func (t *tool) do(ctx context.Context, args []string) (err error) {
 	}
 	eachCommand(t.verbs, func(c *cli.Command) {
 		c.HideHelp = true
-		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return badValue(line.name(), err) }
+		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return badValue(line.verbs(), err) }
 	})
 	return app.RunContext(ctx, append([]string{"natonnx"}, line.args...))
 }
@@ -99,9 +101,11 @@ func (t *tool) explain(err error) {
 		return
 	}
 	msg, hint := err.Error(), ""
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if usage, ok := err.(*usageError); ok {
 		hint = usage.hint
+	}
+	if path, ok := err.(*fs.PathError); ok {
+		msg = path.Path + ": " + path.Err.Error() // what the system was asked to do matters little
 	}
 	switch exitCode(err) {
 	case exitInterrupted:
@@ -155,8 +159,8 @@ func arguments(c *cli.Context, want int) ([]string, error) {
 		if want > 0 {
 			wanted = "one argument (" + firstWord(c.Command.ArgsUsage) + ")"
 		}
-		name := fullName(c)
-		return nil, &usageError{fmt.Sprintf("%s wants %s, found %s", name, wanted, found), usageLine(name, c.Command)}
+		name := c.Command.HelpName
+		return nil, &usageError{fmt.Sprintf("%s wants %s, found %s", strings.TrimPrefix(name, "natonnx "), wanted, found), usageLine(name, c.Command)}
 	}
 	return c.Args().Slice(), nil
 }

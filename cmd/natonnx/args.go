@@ -22,13 +22,17 @@ func (l *commandLine) command() *cli.Command {
 	return l.path[len(l.path)-1]
 }
 
-func (l *commandLine) name() string {
-	name := "natonnx"
+// verbs are the words that lead to the verb: "policy show".
+func (l *commandLine) verbs() string {
+	var words []string
 	for _, c := range l.path {
-		name += " " + c.Name
+		words = append(words, c.Name)
 	}
-	return name
+	return strings.Join(words, " ")
 }
+
+// name is the verbs with the program's name in front.
+func (l *commandLine) name() string { return strings.TrimSpace("natonnx " + l.verbs()) }
 
 // A given is a flag as it was found among the arguments.
 type given struct {
@@ -54,7 +58,7 @@ func arrange(verbs []*cli.Command, args []string) (*commandLine, error) {
 	for level := verbs; len(level) > 0 && len(positional) > 0; level = line.command().Subcommands {
 		c := named(level, positional[0])
 		if c == nil {
-			return line, unknownVerb(line.name(), level, positional[0])
+			return line, unknownVerb(line, level, positional[0])
 		}
 		line.path, positional = append(line.path, c), positional[1:]
 	}

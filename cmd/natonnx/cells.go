@@ -63,9 +63,9 @@ func (t *tool) cells(c *cli.Context) error {
 			fmt.Fprintln(p.w)
 		}
 		p.text(0, "%s: %s", v.title(), strings.Join(v.cells, ", "))
-		p.text(2, "before  %s", v.before)
+		p.text(2, "before: %s", v.before)
 		if v.changed() {
-			p.text(2, "after   %s", v.after)
+			p.text(2, "after: %s", v.after)
 		}
 	}
 	if len(variants) == 0 {
@@ -143,14 +143,19 @@ func (t *tool) genotypes(variants []*variant) {
 		}
 	}
 	if len(normal) == 1 && len(reducing) == 1 {
-		fmt.Fprintln(t.out, "BEFORE =", cellmap.Genotype{Normal: normal[0].before, Reduce: reducing[0].before})
-		fmt.Fprintln(t.out, "AFTER =", cellmap.Genotype{Normal: normal[0].after, Reduce: reducing[0].after})
+		n, r := normal[0], reducing[0]
+		fmt.Fprintln(t.out, "BEFORE =", cellmap.Genotype{Normal: n.before, Reduce: r.before})
+		if n.changed() || r.changed() {
+			fmt.Fprintln(t.out, "AFTER =", cellmap.Genotype{Normal: n.after, Reduce: r.after})
+		}
 		return
 	}
 	for i, v := range variants {
 		fmt.Fprintf(t.out, "# %s: %s\n", clean(v.title()), clean(strings.Join(v.cells, ", ")))
 		fmt.Fprintf(t.out, "BEFORE_%d = %s\n", i+1, cellmap.Genotype{Normal: v.before, Reduce: v.before})
-		fmt.Fprintf(t.out, "AFTER_%d = %s\n", i+1, cellmap.Genotype{Normal: v.after, Reduce: v.after})
+		if v.changed() {
+			fmt.Fprintf(t.out, "AFTER_%d = %s\n", i+1, cellmap.Genotype{Normal: v.after, Reduce: v.after})
+		}
 	}
 }
 

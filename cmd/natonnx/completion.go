@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -47,7 +48,7 @@ func (t *tool) completion(c *cli.Context) error {
 	return nil
 }
 
-// A word is something that can be completed after a path of verbs.
+// A leaf is a place in the tree of verbs where something can be completed.
 type leaf struct {
 	path  string // "optimize", "policy show", "" for the top
 	verbs []string
@@ -139,7 +140,7 @@ func (t *tool) bash() {
 		}
 		fmt.Fprintf(w, "    %q) word=%q ;;\n", l.path, strings.Join(words, " "))
 	}
-	fmt.Fprint(w, `  esac
+	io.WriteString(w, `  esac
   case "$cur" in
     -*) COMPREPLY=($(compgen -W "$word" -- "$cur")) ;;
     *)

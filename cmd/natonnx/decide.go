@@ -12,14 +12,14 @@ import (
 // decisionFlags say how decisions are made; optimize, plan and cells share them.
 func decisionFlags() []cli.Flag {
 	return []cli.Flag{
-		choiceFlag("mode", "auto", "`MODE` auto, redesign (a better architecture, to be fine-tuned) or compress (not in this version)", "auto", "redesign", "compress"),
-		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` that decides: a name of natonnx policy list, a policy file, or none"},
-		choiceFlag("rules", "nat", "`RULES` that say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
+		choiceFlag("mode", "auto", "`MODE`: redesign (a better architecture, to be fine-tuned), compress (not in this version), or auto, which means redesign without data", "auto", "redesign", "compress"),
+		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none"},
+		choiceFlag("rules", "nat", "`RULES` say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
 		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
 		boundFlag("max-madds", "bound the result's multiply-adds by `X`, such as 1.5G, or by a share of the input's, such as 90%; without it, the input's"),
 		boundFlag("max-params", "bound the result's parameters by `X`, in the same way; without it, there is no bound"),
-		choiceFlag("per", "type", "decide per `UNIT`: type (cells of one structure alike) or cell", "type", "cell"),
-		choiceFlag("skip-init", "gate", "`INIT` of a new skip: gate (scaled by zeros, which keeps the function) or identity", "gate", "identity"),
+		choiceFlag("per", "type", "decide per `UNIT`: type, where cells of one structure decide alike, or cell", "type", "cell"),
+		choiceFlag("skip-init", "gate", "how a new skip begins, `INIT`: gate (scaled by zeros, which keeps the function) or identity", "gate", "identity"),
 		seedFlag(),
 	}
 }

@@ -85,7 +85,11 @@ func (c *count) String() string { return strconv.FormatUint(c.value, 10) }
 
 func (c *count) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n < c.min || n > c.max {
+	switch {
+	case err == nil && n >= c.min && n <= c.max:
+	case c.max == math.MaxUint64:
+		return fmt.Errorf("want a whole number, %d or more", c.min)
+	default:
 		return fmt.Errorf("want a whole number from %d to %d", c.min, c.max)
 	}
 	c.value = n

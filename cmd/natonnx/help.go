@@ -7,14 +7,15 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-const about = "rewrites ONNX networks: lifts their blocks into cells, replaces redundant operations by skip or null connections as a trained policy decides, and writes a valid ONNX file back"
+const about = "rewrites ONNX networks: it finds their blocks, replaces redundant operations by skip or null connections " +
+	"as a trained policy decides, and writes a valid ONNX file back"
 
 // help prints what the program or one of its verbs does.
 func (t *tool) help(line *commandLine) {
 	p := t.page()
 	c := line.command()
 	if c == nil {
-		p.text(0, "natonnx %s", about)
+		p.paragraph("natonnx " + about + ".")
 		p.heading("usage: natonnx COMMAND [ARGUMENTS] [FLAGS]")
 		p.verbs("", t.verbs)
 		p.exits()
@@ -25,7 +26,7 @@ func (t *tool) help(line *commandLine) {
 	p.heading("%s", usageLine(line.name(), c))
 	for _, paragraph := range strings.Split(c.Description, "\n\n") {
 		if paragraph != "" {
-			fmt.Fprintln(p.w)
+			p.blank()
 			p.paragraph(paragraph)
 		}
 	}
@@ -133,18 +134,6 @@ func (p *page) terms(terms, meanings []string) {
 			fmt.Fprintf(p.w, "%*s%s\n", column, "", line)
 		}
 	}
-}
-
-// paragraph writes text without a hanging indent.
-func (p *page) paragraph(s string) {
-	for _, line := range wrap(s, p.width, p.width) {
-		fmt.Fprintln(p.w, line)
-	}
-}
-
-// fullName is the command with the verbs above it.
-func fullName(c *cli.Context) string {
-	return strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, " "))
 }
 
 func firstWord(s string) string {

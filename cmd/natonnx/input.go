@@ -31,7 +31,7 @@ func (t *tool) read(ctx context.Context, path string) (*onnxgraph.Model, error) 
 	if path != stdio {
 		return onnxgraph.Open(path)
 	}
-	if terminalWidth(t.in) > 0 {
+	if isTerminal(t.in) {
 		return nil, &usageError{"standard input is a terminal, want a model", "redirect a file to it, or give the file's name in place of -"}
 	}
 	data, err := t.readStdin(ctx)

@@ -280,7 +280,7 @@ func (p *page) cells(m *cellmap.Map) {
 
 func (p *page) nodeCosts(m *onnxgraph.Model, c *onnxgraph.Cost) {
 	p.heading("nodes")
-	t := &table{indent: 2, numbers: []bool{true, false, false, true, true, true}}
+	t := &table{indent: 2, numbers: []bool{true, false, false, true, true, true}, optional: 2}
 	t.add("", "operator", "name", "params", "madds", "output")
 	for _, n := range c.Nodes {
 		t.add(fmt.Sprint(n.Node.Index), qualified(n.Node), n.Node.Name, amount(n.Params), amount(n.MAdds), size(n.Activation))

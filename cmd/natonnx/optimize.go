@@ -91,7 +91,7 @@ func (t *tool) reportOptimize(d *decision, out string) error {
 	case t.quiet:
 		return nil
 	}
-	d.preamble(p)
+	d.preamble(p, t.verbose)
 	if len(d.Moves) == 0 {
 		d.nothing(p)
 		d.refusals(p)
@@ -106,7 +106,7 @@ func (t *tool) reportOptimize(d *decision, out string) error {
 	d.verdict(p)
 	p.heading("wrote %s", written(out))
 	if out != stdio {
-		t.hint("next: fine-tune %s; natonnx cells %s draws what changed", out, d.path)
+		t.hint("next: fine-tune %s; natonnx cells takes the same flags and draws what changed", out)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -55,18 +56,16 @@ func (t *tool) write(ctx context.Context, m *onnxgraph.Model, path string) error
 		}
 		return t.out.Flush()
 	}
-	if err := m.Save(ctx, path); err != nil {
-		if strings.HasPrefix(err.Error(), path) {
-			return &ioError{err}
-		}
-		return &ioError{fmt.Errorf("%s: not written: %w", path, err)}
+	err := m.Save(ctx, path)
+	if _, ok := err.(*fs.PathError); err == nil || ok {
+		return err
 	}
-	return nil
+	return &ioError{err}
 }
 
 // writable refuses to pour a model over somebody's terminal.
 func writable(path string) error {
-	if path == stdio && terminalWidth(os.Stdout) > 0 {
+	if path == stdio && isTerminal(os.Stdout) {
 		return &usageError{"standard output is a terminal, which cannot show a model", "redirect it, or name a file with -o"}
 	}
 	return nil

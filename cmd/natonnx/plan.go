@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/urfave/cli/v2"
@@ -29,7 +30,7 @@ func (t *tool) plan(c *cli.Context) error {
 	}
 	p := t.page()
 	if !t.quiet {
-		d.preamble(p)
+		d.preamble(p, t.verbose)
 	}
 	if len(d.Map.Cells) > 0 {
 		d.cells(p, t.verbose)
@@ -44,7 +45,7 @@ func (t *tool) plan(c *cli.Context) error {
 	}
 	d.costs(p)
 	d.verdict(p)
-	t.hint("next: natonnx optimize %s does this; natonnx cells %s draws it", d.path, d.path)
+	t.hint("next: natonnx optimize takes the same flags and does this; natonnx cells draws it")
 	return nil
 }
 
@@ -81,10 +82,15 @@ func (d *decision) decisions(p *page, c *cellmap.Cell) {
 		}
 		p.text(6, "%s%s", d.arrow(m.Move), saving)
 	}
+	var groups grouped
 	for _, m := range d.Refused {
 		if m.Cell == c {
-			p.text(6, "node %d: %s<%d -> %s refused: %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To), m.Reason)
+			g := groups.get(m.Reason)
+			g.title, g.lines = m.Reason, append(g.lines, wanted(m.Move))
 		}
+	}
+	for _, g := range groups.list {
+		p.text(6, "not possible: %s (%s)", strings.Join(g.lines, ", "), g.title)
 	}
 }
 

@@ -8,24 +8,27 @@ import (
 	"github.com/natonnx/natonnx/onnxgraph"
 )
 
-// preamble says how decisions are made.
-func (d *decision) preamble(p *page) {
+// preamble says how decisions were made.
+func (d *decision) preamble(p *page, detail bool) {
 	p.text(0, "mode: redesign, %s; compress would need data, and is not in this version", d.mode)
 	if d.opt.Policy == nil {
 		p.text(0, "policy: none, so nothing is decided")
 		return
 	}
 	p.text(0, "policy: %s (rules %s, %s, seed %d, per %s)", d.policy, d.opt.Rules.Name, plural(d.opt.Samples, "sample"), d.opt.Seed, d.per())
+	if detail {
+		p.text(0, "tried: %s, until one kept the bounds; log-probability %.3f", plural(d.Tried, "candidate"), d.LogProb)
+	}
 }
 
-// A group is what several cells have in common.
+// A group is cells that have the same to be said of them.
 type group struct {
 	title string
 	cells []string
 	lines []string
 }
 
-// grouped sorts cells by a key that they share, in order of appearance.
+// grouped sorts cells into groups by a key, in order of appearance.
 type grouped struct {
 	list []*group
 	at   map[string]*group
@@ -63,7 +66,12 @@ func (d *decision) changes(p *page) {
 		g.cells = append(g.cells, c.Name)
 	}
 	p.heading("changed")
-	p.groups(groups.list)
+	for _, g := range groups.list {
+		p.text(2, "%s ×%d: %s", g.title, len(g.cells), strings.Join(g.cells, ", "))
+		for _, line := range g.lines {
+			p.text(4, "%s", line)
+		}
+	}
 	var madds, params int64
 	for _, m := range d.Moves {
 		madds, params = madds+m.MAdds, params+m.Params
@@ -81,15 +89,6 @@ func (d *decision) movesByCell() map[*cellmap.Cell][]cellmap.Move {
 	return moves
 }
 
-func (p *page) groups(list []*group) {
-	for _, g := range list {
-		p.text(2, "%s ×%d: %s", g.title, len(g.cells), strings.Join(g.cells, ", "))
-		for _, line := range g.lines {
-			p.text(4, "%s", line)
-		}
-	}
-}
-
 func (d *decision) arrows(moves []cellmap.Move) (lines []string) {
 	for _, m := range moves {
 		lines = append(lines, d.arrow(m))
@@ -100,11 +99,15 @@ func (d *decision) arrows(moves []cellmap.Move) (lines []string) {
 // arrow writes a move: the node, the operation and where it comes from, and
 // what becomes of it.
 func (d *decision) arrow(m cellmap.Move) string {
-	s := fmt.Sprintf("node %d: %s<%d -> %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To))
 	if d.gated(m) {
-		s += ", gated by zeros"
+		return wanted(m) + ", gated by zeros"
 	}
-	return s
+	return wanted(m)
+}
+
+// wanted writes a move that need not be possible.
+func wanted(m cellmap.Move) string {
+	return fmt.Sprintf("node %d: %s<%d -> %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To))
 }
 
 func opName(op cellmap.Op) string {
@@ -114,18 +117,24 @@ func opName(op cellmap.Op) string {
 	return string(op)
 }
 
-// refusals prints the moves that the policy wanted and the network does not allow.
+// refusals prints the moves that the policy wanted and the network does not
+// allow, by the reason.
 func (d *decision) refusals(p *page) {
 	var groups grouped
 	for _, m := range d.Refused {
-		move := fmt.Sprintf("node %d: %s<%d -> %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To))
-		g := groups.get(m.Cell.Type.Name + move + m.Reason)
-		g.title, g.lines = kindOf(m.Cell), []string{move + " refused: " + m.Reason}
-		g.cells = append(g.cells, m.Cell.Name)
+		g := groups.get(m.Reason)
+		g.title = m.Reason
+		g.lines = append(g.lines, wanted(m.Move))
+		if last := len(g.cells) - 1; last < 0 || g.cells[last] != m.Cell.Name {
+			g.cells = append(g.cells, m.Cell.Name)
+		}
 	}
-	if len(groups.list) > 0 {
-		p.heading("wanted by the policy, and not possible")
-		p.groups(groups.list)
+	if len(groups.list) == 0 {
+		return
+	}
+	p.heading("not possible, though the policy wanted it: %s", plural(len(d.Refused), "move"))
+	for _, g := range groups.list {
+		p.text(2, "%s in %s: %s", plural(len(g.lines), "move"), strings.Join(g.cells, ", "), g.title)
 	}
 }
 
@@ -154,7 +163,7 @@ func noCells(p *page, refused []cellmap.Refusal) {
 func (d *decision) costs(p *page) {
 	before, after := newCostFact(d.Map.Model, d.Before), newCostFact(d.Result, d.After)
 	p.heading("cost")
-	t := &table{indent: 2, numbers: []bool{false, true, true, true}}
+	t := &table{indent: 2, numbers: []bool{false, true, true, true}, optional: 1}
 	t.add("", "before", "after", "change")
 	for _, row := range []struct {
 		name          string
@@ -163,7 +172,7 @@ func (d *decision) costs(p *page) {
 	}{
 		{"parameters", before.Params, after.Params, amount},
 		{"multiply-adds", before.MultiplyAdds, after.MultiplyAdds, amount},
-		{"element-wise operations", before.Elementwise, after.Elementwise, amount},
+		{"element-wise", before.Elementwise, after.Elementwise, amount},
 		{"activation memory", before.ActivationBytes, after.ActivationBytes, size},
 		{"nodes", int64(before.Nodes), int64(after.Nodes), amount},
 		{"file size", before.FileBytes, after.FileBytes, size},

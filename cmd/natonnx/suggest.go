@@ -7,16 +7,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-func unknownVerb(parent string, level []*cli.Command, found string) error {
+func unknownVerb(line *commandLine, level []*cli.Command, found string) error {
 	var names []string
 	for _, c := range level {
 		names = append(names, c.Name)
 	}
-	err := usagef("there is no command %q", parent+" "+found)
+	err := usagef("there is no command %q", strings.TrimSpace(line.verbs()+" "+found))
 	if strings.HasSuffix(strings.ToLower(found), ".onnx") {
-		err.hint = fmt.Sprintf("did you mean %s inspect %s?", parent, found)
+		err.hint = fmt.Sprintf("did you mean %s inspect %s?", line.name(), found)
 	} else if s := nearest(found, names); s != "" {
-		err.hint = fmt.Sprintf("did you mean %s %s?", parent, s)
+		err.hint = fmt.Sprintf("did you mean %s %s?", line.name(), s)
 	} else {
 		err.hint = "the commands are: " + strings.Join(names, ", ")
 	}
@@ -24,18 +24,19 @@ func unknownVerb(parent string, level []*cli.Command, found string) error {
 }
 
 func unknownFlag(line *commandLine, token string) error {
-	err := usagef("%s has no flag %s", line.name(), token)
-	if c := line.command(); c != nil {
-		var names []string
-		for _, f := range c.Flags {
-			names = append(names, f.Names()...)
-		}
-		if s := nearest(strings.TrimLeft(token, "-"), names); s != "" {
-			err.hint = fmt.Sprintf("did you mean %s?", dashed(s))
-			return err
-		}
+	c := line.command()
+	if c == nil {
+		return &usageError{"there is no flag " + token, line.name() + " --help tells more"}
 	}
+	err := usagef("%s has no flag %s", line.verbs(), token)
 	err.hint = fmt.Sprintf("%s --help lists the flags", line.name())
+	var names []string
+	for _, f := range c.Flags {
+		names = append(names, f.Names()...)
+	}
+	if s := nearest(strings.TrimLeft(token, "-"), names); s != "" {
+		err.hint = fmt.Sprintf("did you mean %s?", dashed(s))
+	}
 	return err
 }
 

@@ -2,15 +2,17 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
-// A table is rows of cells. Columns of numbers stand to the right; the others
-// are cut where the page is too narrow for all.
+// A table is rows of cells. Columns of numbers stand to the right. Where the
+// page is too narrow, optional columns go and then the others' text is cut.
 type table struct {
-	indent  int
-	numbers []bool // by column
-	rows    [][]string
+	indent   int
+	numbers  []bool // by column
+	optional int    // how many of the last columns may be left out
+	rows     [][]string
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -31,7 +33,7 @@ func (t *table) lines(page int) (lines []string) {
 	for _, row := range t.rows {
 		var b strings.Builder
 		b.WriteString(strings.Repeat(" ", t.indent))
-		for i, s := range row {
+		for i, s := range row[:len(widths)] {
 			s = clip(clean(s), widths[i])
 			pad := strings.Repeat(" ", widths[i]-columns(s))
 			if i > 0 {
@@ -48,11 +50,12 @@ func (t *table) lines(page int) (lines []string) {
 	return lines
 }
 
-// leastText is what a column of text is never cut below.
-const leastText = 8
+// Columns of text are not cut below leastText, and optional columns go before
+// others are cut below goodText.
+const leastText, goodText = 8, 16
 
-// widths returns the width of each column: what it needs, less what the widest
-// columns of text have to give up.
+// widths returns the width of each column that is shown: what it needs, less
+// what the widest columns of text have to give up.
 func (t *table) widths(page int) []int {
 	widths := make([]int, len(t.numbers))
 	for _, row := range t.rows {
@@ -60,11 +63,10 @@ func (t *table) widths(page int) []int {
 			widths[i] = max(widths[i], columns(clean(s)))
 		}
 	}
-	total := t.indent + gap*(len(widths)-1)
-	for _, w := range widths {
-		total += w
+	for least := len(widths) - t.optional; len(widths) > least && t.total(widths, goodText) > page; {
+		widths = widths[:len(widths)-1]
 	}
-	for ; total > page; total-- {
+	for total := t.total(widths, math.MaxInt); total > page; total-- {
 		widest := -1
 		for i, w := range widths {
 			if !t.numbers[i] && w > leastText && (widest < 0 || w > widths[widest]) {
@@ -77,4 +79,16 @@ func (t *table) widths(page int) []int {
 		widths[widest]--
 	}
 	return widths
+}
+
+// total is the width of a table whose columns of text have at most so many columns.
+func (t *table) total(widths []int, text int) int {
+	sum := t.indent - gap
+	for i, w := range widths {
+		if !t.numbers[i] {
+			w = min(w, text)
+		}
+		sum += gap + w
+	}
+	return sum
 }

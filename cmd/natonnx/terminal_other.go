@@ -4,10 +4,8 @@ package main
 
 import "os"
 
-// terminalWidth returns 80 if f is a console, or 0.
-func terminalWidth(f *os.File) int {
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return 0
-	}
-	return 80
+// terminal reports whether f is a console. How many columns it has is not known.
+func terminal(f *os.File) (columns int, ok bool) {
+	info, err := f.Stat()
+	return 0, err == nil && info.Mode()&os.ModeCharDevice != 0
 }

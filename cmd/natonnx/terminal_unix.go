@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminalWidth returns the number of columns of the terminal that f is, or 0.
-func terminalWidth(f *os.File) int {
+// terminal reports whether f is a terminal, and how many columns it has: 0
+// where it does not tell.
+func terminal(f *os.File) (columns int, ok bool) {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	return max(int(size.Col), 1)
+	return int(size.Col), true
 }

@@ -25,7 +25,7 @@ const narrowest = 30
 func width(f *os.File) int {
 	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
 	if err != nil || n <= 0 {
-		n = terminalWidth(f)
+		n, _ = terminal(f)
 	}
 	if n <= 0 {
 		n = 80
@@ -35,16 +35,26 @@ func width(f *os.File) int {
 
 // colour reports whether to write colours to f (see no-color.org).
 func colour(f *os.File) bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminalWidth(f) > 0
+	return isTerminal(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+func isTerminal(f *os.File) bool {
+	_, ok := terminal(f)
+	return ok
 }
 
 // heading writes the title of a part, after an empty line.
 func (p *page) heading(format string, args ...any) {
-	s := clean(fmt.Sprintf(format, args...))
-	if p.colour {
-		s = "\x1b[1m" + s + "\x1b[0m"
+	p.blank()
+	for i, line := range wrap(clean(fmt.Sprintf(format, args...)), p.width, p.width-2) {
+		if i > 0 {
+			line = "  " + line
+		}
+		if p.colour {
+			line = "\x1b[1m" + line + "\x1b[0m"
+		}
+		fmt.Fprintln(p.w, line)
 	}
-	fmt.Fprintf(p.w, "\n%s\n", s)
 }
 
 // text writes a paragraph; its first line is indented by indent columns and
@@ -58,6 +68,15 @@ func (p *page) text(indent int, format string, args ...any) {
 		fmt.Fprintf(p.w, "%s%s\n", margin, line)
 	}
 }
+
+// paragraph writes text without a hanging indent.
+func (p *page) paragraph(s string) {
+	for _, line := range wrap(s, p.width, p.width) {
+		fmt.Fprintln(p.w, line)
+	}
+}
+
+func (p *page) blank() { fmt.Fprintln(p.w) }
 
 // wrap breaks a text at spaces into lines of first and, after that, other
 // columns. A longer word has a line of its own.

@@ -104,7 +104,7 @@ type progress struct {
 }
 
 func newProgress(t *tool, when string) *progress {
-	terminal := terminalWidth(os.Stderr) > 0
+	terminal := isTerminal(os.Stderr)
 	return &progress{t: t, started: time.Now(), line: when == "auto" && terminal, none: when == "none" || t.quiet || when == "auto" && !terminal}
 }
 

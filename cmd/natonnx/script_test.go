@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/natonnx/natonnx/fixtures"
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/transformer"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts in testdata/script expect")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"natonnx": main})
+}
+
+// TestScripts runs testdata/script: the program as its users see it. Scripts
+// have these commands beside those of testscript:
+//
+//	exits CODE PROGRAM ARGS...   run a program, which must end with that code
+//	network NAME FILE [OPTION]   make a network of package fixtures (small, batch, dynamo)
+//	decides FILE NULL KEEP SKIP  make a policy that scores every edge alike
+//	json FILE [PATH VALUE]       FILE is JSON, and has that value at a.b.0.c
+//	metadata FILE KEY VALUE      a model has that entry of metadata_props
+//	empty FOLDER                 a folder has nothing in it
+//	cut FILE BYTES               shorten a file
+//	table FILE                   make a table like that of NAS-Bench-201
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exitsWith, "network": network, "decides": decides, "json": isJSON,
+			"metadata": metadata, "empty": empty, "cut": cut, "table": benchTable,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("COLUMNS", "80")
+			return nil
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func network(ts *testscript.TestScript, _ bool, args []string) {
+	var opt fixtures.Options
+	for _, o := range args[2:] {
+		switch o {
+		case "small":
+			opt.Width, opt.FoldBN = 0.5, true
+		case "batch":
+			opt.DynamicBatch = true
+		case "dynamo":
+			opt.Names = fixtures.Dynamo
+		default:
+			ts.Fatalf("unknown option %s", o)
+		}
+	}
+	m, err := fixtures.Build(args[0], opt)
+	ts.Check(err)
+	ts.Check(m.Save(context.Background(), ts.MkAbs(args[1])))
+}
+
+// decides makes a policy whose weights are all zero but for the last bias, so
+// that no decision depends on how the built-in policy was trained.
+func decides(ts *testscript.TestScript, _ bool, args []string) {
+	params := transformer.GCNParams(1, 1)
+	for i, p := range params {
+		params[i].Data = make([]float64, p.Rows*p.Cols)
+	}
+	for i, s := range args[1:] {
+		x, err := strconv.ParseFloat(s, 64)
+		ts.Check(err)
+		params[len(params)-1].Data[i] = x
+	}
+	card := transformer.Card{Name: "test policy", Kind: "gcn", Rules: "nat", Training: "made by hand", Scores: []transformer.Score{}}
+	g, err := transformer.NewGCN(card, params)
+	ts.Check(err)
+	ts.Check(g.Save(context.Background(), ts.MkAbs(args[0])))
+}
+
+func isJSON(ts *testscript.TestScript, neg bool, args []string) {
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
+	if len(args) == 1 {
+		return
+	}
+	for _, key := range strings.Split(args[1], ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			value, ok := x[key]
+			if !ok {
+				ts.Fatalf("no field %s", key)
+			}
+			v = value
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i >= len(x) {
+				ts.Fatalf("no element %s of %d", key, len(x))
+			}
+			v = x[i]
+		default:
+			ts.Fatalf("%v has no field %s", v, key)
+		}
+	}
+	found, err := json.Marshal(v)
+	ts.Check(err)
+	if (string(found) == args[2]) == neg {
+		ts.Fatalf("%s is %s, want %s", args[1], found, args[2])
+	}
+}
+
+func metadata(ts *testscript.TestScript, _ bool, args []string) {
+	m, err := onnxgraph.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, p := range m.Metadata {
+		if p.Key == args[1] {
+			if p.Value != args[2] {
+				ts.Fatalf("%s is %s", p.Key, p.Value)
+			}
+			return
+		}
+	}
+	ts.Fatalf("no %s in %v", args[1], m.Metadata)
+}
+
+func empty(ts *testscript.TestScript, _ bool, args []string) {
+	list, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(list) > 0 {
+		ts.Fatalf("there is %s", list[0].Name())
+	}
+}
+
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// benchTable makes a table in which a cell is the better the more 3x3
+// convolutions and skips it has.
+func benchTable(ts *testscript.TestScript, _ bool, args []string) {
+	ops := []string{"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"}
+	worth := []float64{0, 2, 1, 4, 0}
+	var b strings.Builder
+	b.WriteString("CIFAR10TestAccuracy200Epochs,CIFAR100TestAccuracy200Epochs,ImageNetTestAccuracy200Epochs,ArchitectureString,UniqueString\n")
+	for cell := range 15625 {
+		var op [6]string
+		accuracy := 60.0
+		for i, rest := 0, cell; i < 6; i, rest = i+1, rest/5 {
+			op[i] = ops[rest%5]
+			accuracy += worth[rest%5]
+		}
+		arch := fmt.Sprintf("|%s~0|+|%s~0|%s~1|+|%s~0|%s~1|%s~2|", op[0], op[1], op[2], op[3], op[4], op[5])
+		fmt.Fprintf(&b, "%v,%v,%v,%s,%d\n", accuracy, accuracy-20, accuracy-40, arch, cell)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o666))
+}
