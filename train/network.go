@@ -102,7 +102,7 @@ type builder struct {
 
 func (b *builder) build(from []int) *gorgonia.Node {
 	incoming, outgoing, source, target := b.topology(from)
-	op, input := b.next(), b.next()
+	op, input := b.next(), b.next() // weights come in the order of transformer.GCNParams
 	own := b.mul(b.ops, op)
 	x := b.add(b.mix(b.matrix("sum", b.nodes, b.edges, func(v, e int) float64 { return is(v == e/2+2) }), own),
 		b.mul(b.matrix("inputs", b.nodes*b.batch, 1, func(row, _ int) float64 { return is(row < 2*b.batch) }), input))
@@ -182,7 +182,7 @@ func (b *builder) relu(x *gorgonia.Node) *gorgonia.Node {
 }
 
 // bias adds a row to every row of x. The row is repeated by a product with
-// ones, whose gradient is exact where that of a broadcast is not to be trusted.
+// ones, whose gradient needs no sum over an axis.
 func (b *builder) bias(x, row *gorgonia.Node) *gorgonia.Node {
 	if b.err != nil {
 		return nil
