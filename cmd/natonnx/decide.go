@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/transformer"
@@ -82,7 +84,21 @@ func (t *tool) choose(c *cli.Context, d *decision) error {
 	if errors.Is(err, transformer.ErrBounds) {
 		return fmt.Errorf("%s: %w; the input has %s multiply-adds and %s parameters", m.Path, err, amount(before.MAdds), amount(before.Params))
 	}
+	if err != nil {
+		return err
+	}
+	byCell(d.Moves, func(m transformer.PlannedMove) int { return m.Cell.Index })
+	byCell(d.Refused, func(m transformer.RefusedMove) int { return m.Cell.Index })
+	if len(d.Moves) == 0 {
+		return nil
+	}
+	d.Result, err = d.Result.Apply(d.stamp())
 	return err
+}
+
+// byCell sorts moves along the network.
+func byCell[M any](moves []M, cell func(M) int) {
+	slices.SortStableFunc(moves, func(a, b M) int { return cmp.Compare(cell(a), cell(b)) })
 }
 
 // retrain says whether the result has to be trained again: required, optional,

@@ -38,9 +38,6 @@ func (t *tool) optimize(c *cli.Context) error {
 		return err
 	}
 	if len(d.Moves) > 0 {
-		if d.Result, err = d.Result.Apply(d.stamp()); err != nil {
-			return err
-		}
 		if err := d.Result.Validate(); err != nil {
 			return fmt.Errorf("the result would be invalid and was not written: %v", err)
 		}

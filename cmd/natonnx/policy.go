@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/natonnx/natonnx/transformer"
@@ -57,8 +58,15 @@ func (t *tool) showPolicy(c *cli.Context) error {
 	}
 	p := t.page()
 	p.text(0, "%s", card.Name)
-	p.terms([]string{"kind", "rules", "seed", "training", "command"},
-		[]string{clean(card.Kind), clean(card.Rules), strconv.FormatUint(card.Seed, 10), clean(card.Training), clean(card.Command)})
+	var terms, meanings []string
+	for _, row := range [][2]string{
+		{"kind", card.Kind}, {"rules", card.Rules}, {"seed", strconv.FormatUint(card.Seed, 10)}, {"training", card.Training}, {"command", card.Command},
+	} {
+		if row[1] != "" {
+			terms, meanings = append(terms, row[0]), append(meanings, clean(row[1]))
+		}
+	}
+	p.terms(terms, meanings)
 	if len(card.Scores) == 0 {
 		p.heading("scores: none were measured")
 		return nil
@@ -70,12 +78,17 @@ func (t *tool) showPolicy(c *cli.Context) error {
 
 // scores prints measured figures, those of one data set together.
 func (p *page) scores(scores []transformer.Score) {
-	on := ""
-	for i, s := range scores {
-		if i == 0 || s.On != on {
-			on = s.On
-			p.text(2, "on %s", on)
+	for len(scores) > 0 {
+		p.text(2, "on %s", scores[0].On)
+		t := &table{indent: 4, numbers: []bool{false, true}}
+		same := slices.IndexFunc(scores, func(s transformer.Score) bool { return s.On != scores[0].On })
+		if same < 0 {
+			same = len(scores)
 		}
-		p.text(4, "%s: %s", s.Name, fmt.Sprintf("%.4g %s", s.Value, s.Unit))
+		for _, s := range scores[:same] {
+			t.add(s.Name, fmt.Sprintf("%.2f %s", s.Value, s.Unit))
+		}
+		p.table(t)
+		scores = scores[same:]
 	}
 }

@@ -94,24 +94,36 @@ func trainingError(data string, err error) error {
 	return err
 }
 
-// A progress shows how far a long command is.
+// A progress shows how far a training is.
 type progress struct {
-	t       *tool
-	line    bool // rewrite one line, as a terminal can
-	none    bool
-	started time.Time
-	drawn   bool
+	t     *tool
+	line  bool // one line that is written over, as a terminal can
+	none  bool
+	seed  uint64
+	since time.Time // when the training with this seed began
+	last  time.Time // when it was last heard of
+	drawn bool
 }
 
 func newProgress(t *tool, when string) *progress {
 	terminal := isTerminal(os.Stderr)
-	return &progress{t: t, started: time.Now(), line: when == "auto" && terminal, none: when == "none" || t.quiet || when == "auto" && !terminal}
+	p := &progress{t: t, last: time.Now(), line: when == "auto" && terminal, none: when == "none" || t.quiet || when == "auto" && !terminal}
+	p.show("training; the first figures come in a while")
+	return p
 }
 
 func (p *progress) training(s train.PolicyProgress) {
-	text := fmt.Sprintf("seed %d, step %d of %d: reward %+.3f, accuracy %.2f %% (was %.2f %%, best possible %.2f %%)",
-		s.Seed, s.Step, s.Steps, s.Reward, s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable)
-	p.show(text)
+	if p.since.IsZero() || s.Seed != p.seed {
+		p.seed, p.since = s.Seed, p.last
+	}
+	p.last = time.Now()
+	left := ""
+	if passed := p.last.Sub(p.since); s.Step < s.Steps {
+		rest := passed * time.Duration(s.Steps-s.Step) / time.Duration(s.Step)
+		left = ", " + rest.Round(time.Second).String() + " left"
+	}
+	p.show(fmt.Sprintf("seed %d, step %d of %d%s: reward %+.4f, accuracy %.2f %% (input %.2f %%, best possible %.2f %%)",
+		s.Seed, s.Step, s.Steps, left, s.Reward, s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
 }
 
 func (p *progress) show(text string) {

@@ -1,0 +1,119 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/natonnx/natonnx/fixtures"
+)
+
+// program runs this test binary as natonnx; testscript goes by the name.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "natonnx")
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(path, args...)
+}
+
+// Waiting for standard input ends at once when the user interrupts it.
+func TestInterruptedWhileReading(t *testing.T) {
+	c := program(t, "inspect", "-")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var log strings.Builder
+	c.Stderr = &log
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	c.Process.Signal(os.Interrupt)
+	if code := exitOf(t, c); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	if got := log.String(); got != "natonnx: interrupted\n" {
+		t.Errorf("it says %q", got)
+	}
+}
+
+// However early or late a write is interrupted, the file is whole or not there,
+// and nothing else is left behind.
+func TestInterruptedWhileWriting(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes a large file many times")
+	}
+	m, err := fixtures.Build("resnet34", fixtures.Options{Width: 0.75})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := filepath.Join(t.TempDir(), "in.onnx")
+	if err := m.Save(context.Background(), in); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupted := 0
+	for try := range 12 {
+		dir := t.TempDir()
+		c := program(t, "optimize", in, "--policy", "none", "-q", "-o", filepath.Join(dir, "out.onnx"))
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for !appeared(dir) {
+			time.Sleep(100 * time.Microsecond)
+		}
+		time.Sleep(time.Duration(try) * time.Millisecond)
+		c.Process.Signal(syscall.SIGTERM)
+		code := exitOf(t, c)
+		list, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case code == exitInterrupted && len(list) == 0:
+			interrupted++
+		case code == exitDone && len(list) == 1 && list[0].Name() == "out.onnx":
+			if out, err := list[0].Info(); err != nil || out.Size() != info.Size() {
+				t.Errorf("%d bytes were written of %d", out.Size(), info.Size())
+			}
+		default:
+			t.Errorf("exit code %d, and the folder holds %v", code, list)
+		}
+	}
+	t.Logf("%d of 12 writes were interrupted", interrupted)
+}
+
+// appeared reports whether anything is in the folder.
+func appeared(dir string) bool {
+	list, _ := os.ReadDir(dir)
+	return len(list) > 0
+}
+
+func exitOf(t *testing.T, c *exec.Cmd) int {
+	t.Helper()
+	err := c.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return c.ProcessState.ExitCode()
+}
