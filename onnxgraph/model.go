@@ -291,22 +291,3 @@ func (s Shape) String() string {
 	}
 	return out
 }
-
-// Elements returns the number of elements, counting a symbolic or unknown
-// first dimension as 1; ok is false where the rank or another dimension is unknown.
-func (s Shape) Elements() (n int64, ok bool) {
-	if s == nil {
-		return 0, false
-	}
-	n = 1
-	for i, d := range s {
-		if !d.Known() {
-			if i == 0 {
-				continue
-			}
-			return 0, false
-		}
-		n *= d.N
-	}
-	return n, true
-}
