@@ -18,9 +18,27 @@ type transaction []*atomicFile
 // atomicFile is a file in the making: it has a temporary name until it is named.
 type atomicFile struct {
 	*os.File
-	path  string
-	fresh bool // nothing was at path before
-	named bool
+	path    string
+	fresh   bool // nothing was at path before
+	named   bool
+	written int64
+	started int64 // up to where the disk has been asked to write
+}
+
+// writeAhead is after how many bytes the disk is set to work on them, so that
+// the final sync finds little left to do. Measured on a 553 MB file: smaller and
+// larger steps are no faster, and without any the sync takes as long again as the copy.
+const writeAhead = 8 << 20
+
+// Write is the File's, and sees to it that the disk does not idle meanwhile.
+func (f *atomicFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	f.written += int64(n)
+	if ahead := f.written - f.started; ahead >= writeAhead {
+		startWriteback(f.File, f.started, ahead)
+		f.started = f.written
+	}
+	return n, err
 }
 
 // create adds a temporary file in the folder of path and reserves size bytes,

@@ -17,6 +17,13 @@ func reserve(f *os.File, size int64) error {
 	return err
 }
 
+// startWriteback has the kernel begin to write a range to disk, and does not
+// wait. It is a hint: the sync at the end is what counts.
+func startWriteback(f *os.File, off, n int64) {
+	const write = 2 // SYNC_FILE_RANGE_WRITE
+	_ = syscall.SyncFileRange(int(f.Fd()), off, n, write)
+}
+
 // syncDir makes a rename in the folder durable.
 func syncDir(path string) error {
 	d, err := os.Open(path)
