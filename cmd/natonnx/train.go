@@ -108,7 +108,7 @@ type progress struct {
 func newProgress(t *tool, when string) *progress {
 	terminal := isTerminal(os.Stderr)
 	p := &progress{t: t, last: time.Now(), line: when == "auto" && terminal, none: when == "none" || t.quiet || when == "auto" && !terminal}
-	p.show("training; the first figures come in a while")
+	p.show("training; accuracies on held-out cells follow")
 	return p
 }
 
@@ -122,8 +122,8 @@ func (p *progress) training(s train.PolicyProgress) {
 		rest := passed * time.Duration(s.Steps-s.Step) / time.Duration(s.Step)
 		left = ", " + rest.Round(time.Second).String() + " left"
 	}
-	p.show(fmt.Sprintf("seed %d, step %d of %d%s: reward %+.4f, accuracy %.2f %% (input %.2f %%, best possible %.2f %%)",
-		s.Seed, s.Step, s.Steps, left, s.Reward, s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
+	p.show(fmt.Sprintf("seed %d, step %d of %d%s: %.2f %% (input %.2f %%, best possible %.2f %%)",
+		s.Seed, s.Step, s.Steps, left, s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
 }
 
 func (p *progress) show(text string) {

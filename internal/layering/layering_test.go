@@ -1,0 +1,132 @@
+// Package layering keeps the order of the packages that ARCHITECTURE.md states.
+package layering
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/natonnx/natonnx"
+
+// below lists, for each package, the packages of this module that it may
+// import. A new package has to find its place here.
+var below = map[string][]string{
+	"onnxgraph":   {},
+	"cellmap":     {"onnxgraph"},
+	"engine":      {"onnxgraph"},
+	"transformer": {"cellmap", "engine", "onnxgraph"},
+	"train":       {"transformer", "cellmap", "engine", "onnxgraph"},
+	"cmd/natonnx": {"train", "transformer", "cellmap", "engine", "onnxgraph"},
+
+	"fixtures":          {"onnxgraph"},
+	"fixtures/gen":      {"fixtures"},
+	"internal/corpus":   {},
+	"internal/oracle":   {},
+	"internal/layering": {},
+}
+
+// library is what others import: it never prints, logs or exits.
+var library = []string{"onnxgraph", "cellmap", "engine", "transformer", "train", "fixtures"}
+
+func TestImportsRunDownwards(t *testing.T) {
+	eachFile(t, func(pkg, path string, file *ast.File) {
+		allowed, ok := below[pkg]
+		if !ok {
+			t.Errorf("package %s has no place in the layers: give it one in this test and in ARCHITECTURE.md", pkg)
+		}
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rest, ours := strings.CutPrefix(name, module+"/"); ours && !slices.Contains(allowed, rest) {
+				t.Errorf("%s imports %s, which is not below it", path, rest)
+			}
+		}
+	})
+}
+
+func TestLibraryIsSilent(t *testing.T) {
+	eachFile(t, func(pkg, path string, file *ast.File) {
+		if !slices.Contains(library, pkg) {
+			return
+		}
+		for _, spec := range file.Imports {
+			if spec.Path.Value == `"log"` || spec.Path.Value == `"log/slog"` {
+				t.Errorf("%s imports %s", path, spec.Path.Value)
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && isLoud(s) {
+				t.Errorf("%s uses %s.%s", path, s.X, s.Sel.Name)
+			}
+			if call, ok := n.(*ast.CallExpr); ok {
+				if f, ok := call.Fun.(*ast.Ident); ok && slices.Contains([]string{"panic", "print", "println"}, f.Name) {
+					t.Errorf("%s calls %s", path, f.Name)
+				}
+			}
+			return true
+		})
+	})
+}
+
+// isLoud reports whether an expression prints or exits.
+func isLoud(s *ast.SelectorExpr) bool {
+	pkg, ok := s.X.(*ast.Ident)
+	if !ok {
+		return false
+	}
+	switch pkg.Name {
+	case "os":
+		return slices.Contains([]string{"Stdin", "Stdout", "Stderr", "Exit"}, s.Sel.Name)
+	case "fmt":
+		return strings.HasPrefix(s.Sel.Name, "Print")
+	}
+	return false
+}
+
+// eachFile visits the Go files of the module that are no tests.
+func eachFile(t *testing.T, visit func(pkg, path string, file *ast.File)) {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && path != root && (name == "testdata" || strings.HasPrefix(name, ".") && name != "..") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		path, err = filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		files++
+		visit(filepath.ToSlash(filepath.Dir(path)), path, file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 10 {
+		t.Fatalf("only %d files were looked at", files)
+	}
+}
