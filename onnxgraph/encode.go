@@ -69,6 +69,10 @@ func encodeAttribute(a *Attribute) []byte {
 			b = protowire.AppendTag(b, attrFloats, protowire.Fixed32Type)
 			b = protowire.AppendFixed32(b, math.Float32bits(v))
 		}
+	case AttrStrings:
+		for _, v := range a.Strings {
+			b = appendText(b, attrStrings, string(v))
+		}
 	case AttrTensor:
 		b = appendMessage(b, attrT, a.Tensor.raw)
 	}
@@ -94,11 +98,29 @@ func encodeValue(v *Value) []byte {
 	return appendMessage(appendText(nil, valueName, v.Name), valueType, appendMessage(nil, typeTensor, tensor))
 }
 
-// NewNode describes a node to be added by a [Patch] or a [Builder].
+// NewNode describes a node to be added by a [Patch] or a [Builder]. Its
+// attributes are made by [IntAttr] and its like, or are those of another node
+// where they hold neither graphs nor tensors: a patch refuses to add such a node.
 func NewNode(op, name string, inputs, outputs []string, attrs ...*Attribute) *Node {
 	n := &Node{Name: name, OpType: op, Inputs: inputs, Outputs: outputs, Attributes: attrs, Index: -1}
+	for _, a := range attrs {
+		if !a.encodable() {
+			return n
+		}
+	}
 	n.raw = encodeNode(n)
 	return n
+}
+
+// encodable reports whether the attribute is all in memory.
+func (a *Attribute) encodable() bool {
+	switch a.Type {
+	case AttrFloat, AttrInt, AttrString, AttrFloats, AttrInts, AttrStrings:
+		return a.RefAttr == ""
+	case AttrTensor:
+		return a.Tensor != nil && a.Tensor.raw != nil
+	}
+	return false
 }
 
 // IntAttr, IntsAttr, FloatAttr, StringAttr and TensorAttr make attributes for [NewNode].

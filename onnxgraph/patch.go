@@ -122,7 +122,7 @@ func (e *edit) checkPatch() error {
 	for _, n := range e.patch.Add {
 		switch {
 		case n == nil || n.raw == nil:
-			return fmt.Errorf("the added node %v was not made by NewNode", n)
+			return fmt.Errorf("the added node %v was not made by NewNode from attributes in memory", n)
 		case taken[n.Name]:
 			return fmt.Errorf("the added node %s has the name of another node", quote(n.Name))
 		}

@@ -255,6 +255,24 @@ func TestApplySetsMetadata(t *testing.T) {
 	}
 }
 
+// Every kind of attribute that NewNode takes is written.
+func TestNewNodeWritesAttributes(t *testing.T) {
+	attrs := []*onnxgraph.Attribute{onnxgraph.IntAttr("int", -5), onnxgraph.IntsAttr("ints", 1, -2), onnxgraph.FloatAttr("float", 0.5),
+		onnxgraph.StringAttr("string", "s"), {Name: "floats", Type: onnxgraph.AttrFloats, Floats: []float32{1, 2}},
+		{Name: "strings", Type: onnxgraph.AttrStrings, Strings: [][]byte{[]byte("a"), []byte("b")}},
+		onnxgraph.TensorAttr("tensor", onnxgraph.NewInt64s("t", []int64{2}, []int64{7, -8}))}
+	m := residual(t, 8)
+	got := apply(t, m, &onnxgraph.Patch{Add: []*onnxgraph.Node{onnxgraph.NewNode("Relu", "new", []string{"y"}, []string{"z"}, attrs...)}})
+	n := byName(t, got, "new")
+	if n.Int("int", 0) != -5 || !slices.Equal(n.Ints("ints"), []int64{1, -2}) || n.Float("float", 0) != 0.5 || n.Str("string", "") != "s" ||
+		!slices.Equal(n.Attr("floats").Floats, []float32{1, 2}) || len(n.Attr("strings").Strings) != 2 {
+		t.Errorf("attributes differ: %s", outline(got.Graph))
+	}
+	if v, err := n.Attr("tensor").Tensor.Int64s(); err != nil || !slices.Equal(v, []int64{7, -8}) {
+		t.Errorf("tensor %v, %v", v, err)
+	}
+}
+
 // Patches that cannot be right are refused with the name of who asked.
 func TestApplyRefuses(t *testing.T) {
 	m := residual(t, 8)
@@ -277,6 +295,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"a node of another model", `is not a node of this model`, onnxgraph.Patch{Rewire: []onnxgraph.Rewire{{Node: other, Input: 0, To: "x"}}}},
 		{"no node", `is not a node of this model`, onnxgraph.Patch{Remove: []*onnxgraph.Node{nil}}},
 		{"a node that is not encoded", `was not made by NewNode`, onnxgraph.Patch{Add: []*onnxgraph.Node{{OpType: "Relu", Index: -1}}}},
+		{"a subgraph", `not made by NewNode from attributes in memory`, onnxgraph.Patch{Add: []*onnxgraph.Node{
+			onnxgraph.NewNode("If", "if", []string{"x"}, []string{"new"}, &onnxgraph.Attribute{Name: "then_branch", Type: onnxgraph.AttrGraph})}}},
 		{"a node's name that is taken", `the added node "dead" has the name of another node`,
 			onnxgraph.Patch{Add: []*onnxgraph.Node{onnxgraph.NewNode("Relu", "dead", []string{"x"}, []string{"new"})}}},
 		{"a name that is taken", `the added initializer "w1" has the name of another value`,
