@@ -16,7 +16,7 @@ type TableReward struct {
 	Dataset Dataset
 }
 
-// Reward implements [Reward] for forms made by [Form201].
+// Reward implements [Reward] for forms in one of [Writings].
 func (r TableReward) Reward(_ context.Context, before, after cellmap.Form) (float64, error) {
 	b, err := Cell201(before)
 	if err != nil {
@@ -39,7 +39,7 @@ func (t *Table) BestReachable(cell int, d Dataset) float64 { return t.reachable[
 func (t *Table) reach() {
 	t.reachable = t.accuracy
 	scale := 1
-	for range slots201 {
+	for range edges201 {
 		before := t.reachable
 		for cell := range before {
 			old := cell / scale % len(ops201)
@@ -88,11 +88,11 @@ const samplesPerCell = 10
 
 // Evaluate measures a policy on cells of the table, on all three data sets.
 // Decisions do not see the table: they are the policy's alone.
-func Evaluate(ctx context.Context, policy transformer.Policy, t *Table, cells []int, seed uint64) ([Datasets]Evaluation, error) {
+func Evaluate(ctx context.Context, policy transformer.Policy, t *Table, w *Writing, cells []int, seed uint64) ([Datasets]Evaluation, error) {
 	var out [Datasets]Evaluation
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for _, cell := range cells {
-		form := Form201(cell)
+		form := w.Form(cell)
 		logits, err := policy.Logits(ctx, form)
 		if err != nil {
 			return out, err

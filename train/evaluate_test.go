@@ -52,7 +52,7 @@ func TestEvaluate(t *testing.T) {
 		"remover": {remove, math.NaN(), 100 * float64(len(cells)-1) / float64(len(cells))},
 	}
 	for name, x := range tests {
-		scores, err := Evaluate(context.Background(), x.rule, table, cells, 1)
+		scores, err := Evaluate(context.Background(), x.rule, table, &Writings[0], cells, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

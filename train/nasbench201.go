@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -180,51 +179,147 @@ func cellString201(cell int) string {
 	return b.String() + "|"
 }
 
-var (
-	vocabulary201 = transformer.Vocabulary()
-	// The edges of the two-input form that hold the six operations.
-	slots201    = [6]int{1, 2, 3, 4, 5, 7}
-	topology201 = Form201(0).Edges
-)
+var vocabulary201 = transformer.Vocabulary()
 
-// Form201 returns a cell in two-input form. The benchmark's input is node 1;
-// its node 1, which has one incoming edge, is padded with a null; its node 3,
-// which has three, is a chain of two nodes. Padding and chain are fixed, since
-// no row of the table says what changing them would do.
-//
-//	node 2: null<0 e0<1      node 4: e3<1 e4<2
-//	node 3: e1<1   e2<2      node 5: skip<4 e5<3
-func Form201(cell int) cellmap.Form {
-	form := cellmap.Form{Concat: []int{5}, Edges: []cellmap.FormEdge{
-		{Op: cellmap.Null, From: 0, To: 2, Fixed: true}, {From: 1, To: 2},
-		{From: 1, To: 3}, {From: 2, To: 3},
-		{From: 1, To: 4}, {From: 2, To: 4},
-		{Op: cellmap.Skip, From: 4, To: 5, Fixed: true}, {From: 3, To: 5},
-	}}
-	for _, slot := range slots201 {
-		form.Edges[slot].Op = vocabulary201[cell%len(ops201)]
+// A Writing is a way to write NAS-Bench-201 cells in two-input form. All give
+// the same network; a policy that has seen several does not take one for the
+// only one.
+type Writing struct {
+	edges  []cellmap.FormEdge // null where an operation of the cell stands
+	output int
+	// op and pass are, for each of the six operations, the edge that holds it
+	// and the skip that passes it on from a node of its own; pass is -1 for an
+	// operation that stands in its sum.
+	op, pass [6]int
+}
+
+// Writings are the ways that policies train on. In the first, every operation
+// stands in the sum that it belongs to. In the others the cell begins with a
+// skip and most operations have a node of their own, as lifted residual blocks
+// have; those of the long edges, in turn, stand in their sums as shortcuts do.
+var Writings = []Writing{
+	newWriting(false, 0, 1, 2, 3, 4, 5),
+	newWriting(true),
+	newWriting(true, 3),
+	newWriting(true, 1, 3),
+	newWriting(true, 1, 3, 4),
+}
+
+// newWriting lays out the cell; inSum lists the operations without a node of
+// their own. The benchmark's input is node 1. Padding, chains of more than two
+// operands and the entry are fixed, since no row of the table says what
+// changing them would do.
+func newWriting(entry bool, inSum ...int) (w Writing) {
+	node := 1 // the last so far
+	add := func(e0, e1 cellmap.FormEdge) int {
+		node++
+		e0.To, e1.To = node, node
+		w.edges = append(w.edges, e0, e1)
+		return node
+	}
+	padding := cellmap.FormEdge{Op: cellmap.Null, Fixed: true}
+	values := [4]int{1} // of the benchmark's nodes
+	if entry {
+		values[0] = add(padding, cellmap.FormEdge{Op: cellmap.Skip, From: 1, Fixed: true})
+	}
+	for to := 1; to < len(values); to++ {
+		var operands []cellmap.FormEdge
+		var ops []int // the operation of each operand
+		for i, e := range edges201 {
+			if e.to != to {
+				continue
+			}
+			operand := cellmap.FormEdge{Op: cellmap.Null, From: values[e.from]}
+			if !slices.Contains(inSum, i) && to > 1 {
+				operand = cellmap.FormEdge{Op: cellmap.Skip, From: add(padding, operand)}
+				w.op[i] = len(w.edges) - 1
+			}
+			operands, ops = append(operands, operand), append(ops, i)
+		}
+		place := func(k int) { // operand k has become the last edge but or at the end
+			at := len(w.edges) - 1
+			if k == 0 && len(operands) > 1 {
+				at--
+			}
+			if operands[k].Op == cellmap.Skip {
+				w.pass[ops[k]] = at
+			} else {
+				w.op[ops[k]], w.pass[ops[k]] = at, -1
+			}
+		}
+		if len(operands) == 1 {
+			values[to] = add(padding, operands[0])
+			place(0)
+			continue
+		}
+		values[to] = add(operands[0], operands[1])
+		place(0)
+		place(1)
+		for k := 2; k < len(operands); k++ {
+			values[to] = add(cellmap.FormEdge{Op: cellmap.Skip, From: values[to], Fixed: true}, operands[k])
+			place(k)
+		}
+	}
+	w.output = values[3]
+	return w
+}
+
+// Form returns a cell in two-input form.
+func (w *Writing) Form(cell int) cellmap.Form {
+	form := cellmap.Form{Concat: []int{w.output}, Edges: slices.Clone(w.edges)}
+	for _, at := range w.op {
+		form.Edges[at].Op = vocabulary201[cell%len(ops201)]
 		cell /= len(ops201)
 	}
 	return form
 }
 
-// Cell201 returns the cell that a form with the topology of [Form201] is.
+// Form201 returns a cell in the first of [Writings]: its node 1, which has one
+// incoming edge, is padded with a null; its node 3, which has three, is a chain
+// of two nodes.
+//
+//	node 2: null<0 e0<1      node 4: e3<1 e4<2
+//	node 3: e1<1   e2<2      node 5: skip<4 e5<3
+func Form201(cell int) cellmap.Form { return Writings[0].Form(cell) }
+
+// Cell201 returns the cell that a form in one of [Writings] is.
 func Cell201(form cellmap.Form) (int, error) {
-	if len(form.Edges) != len(topology201) {
-		return 0, errors.New("not a NAS-Bench-201 cell: the form does not have eight edges")
-	}
-	cell := 0
-	for i, e := range slices.Backward(form.Edges) {
-		want := topology201[i]
-		op := slices.Index(vocabulary201, e.Op)
-		if e.From != want.From || e.To != want.To || op < 0 || want.Fixed && e.Op != want.Op {
-			return 0, fmt.Errorf("not a NAS-Bench-201 cell: edge %d is %s from node %d", i, e.Op, e.From)
-		}
-		if !want.Fixed {
-			cell = cell*len(ops201) + op
+	for i := range Writings {
+		if cell, ok := Writings[i].cell(form); ok {
+			return cell, nil
 		}
 	}
-	return cell, nil
+	return 0, fmt.Errorf("not a NAS-Bench-201 cell: %v", form)
+}
+
+// cell reads the form back; ok is false where it is not in this writing.
+func (w *Writing) cell(form cellmap.Form) (cell int, ok bool) {
+	if len(form.Edges) != len(w.edges) {
+		return 0, false
+	}
+	for i, e := range form.Edges {
+		want := w.edges[i]
+		if e.From != want.From || e.To != want.To || want.Fixed && e.Op != want.Op {
+			return 0, false
+		}
+	}
+	for i := len(w.op) - 1; i >= 0; i-- {
+		op := slices.Index(vocabulary201, form.Edges[w.op[i]].Op)
+		if pass := w.pass[i]; pass >= 0 {
+			switch form.Edges[pass].Op {
+			case cellmap.Null:
+				op = slices.Index(vocabulary201, cellmap.Null)
+			case cellmap.Skip:
+			default:
+				return 0, false
+			}
+		}
+		if op < 0 {
+			return 0, false
+		}
+		cell = cell*len(ops201) + op
+	}
+	return cell, true
 }
 
 // splitSeed makes the split the same for every training seed, so that scores

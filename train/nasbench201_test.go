@@ -211,3 +211,46 @@ func TestBestReachable(t *testing.T) {
 		}
 	}
 }
+
+// Every writing reads back as the cell that it was made of, and is the same
+// network: with any functions for operations, node 3 has the same value.
+func TestWritingsAreTheSameCell(t *testing.T) {
+	apply := func(op cellmap.Op, x float64) float64 {
+		switch op {
+		case cellmap.Null:
+			return 0
+		case cellmap.Skip:
+			return x
+		case "conv_1x1":
+			return math.Sin(3*x) + 0.1
+		case "conv_3x3":
+			return math.Cos(x) - x
+		}
+		return x * x / 4
+	}
+	for cell := 0; cell < Cells201; cell += 7 {
+		want := [4]float64{0.7}
+		rest := cell
+		for _, e := range edges201 {
+			want[e.to] += apply(vocabulary201[rest%len(ops201)], want[e.from])
+			rest /= len(ops201)
+		}
+		for i := range Writings {
+			form := Writings[i].Form(cell)
+			if err := form.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			if back, err := Cell201(form); err != nil || back != cell {
+				t.Fatalf("writing %d of cell %d reads as %d, %v", i, cell, back, err)
+			}
+			values := make([]float64, len(form.Edges)/2+2)
+			values[1] = 0.7
+			for _, e := range form.Edges {
+				values[e.To] += apply(e.Op, values[e.From])
+			}
+			if got := values[form.Concat[0]]; math.Abs(got-want[3]) > 1e-12 {
+				t.Fatalf("writing %d of cell %d: %v computes %v, want %v", i, cell, form, got, want[3])
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -23,7 +24,7 @@ type Reward interface {
 // Options say how [Reinforce] trains. Zero numbers take the values in brackets.
 type Options struct {
 	Seed    uint64
-	Steps   int     // updates of the weights [4000]
+	Steps   int     // updates of the weights [8000]
 	Batch   int     // input cells per update: the paper's m [64]
 	Samples int     // transformations per input cell: the paper's n [8]
 	Rate    float64 // of Adam at the first step, falling to 0 along a cosine [0.003]
@@ -40,7 +41,7 @@ type Options struct {
 	Report func(Progress) error
 }
 
-const defaultSteps = 4000
+const defaultSteps = 8000
 
 func (o *Options) defaults() {
 	for _, x := range []struct {
@@ -82,9 +83,13 @@ type Progress struct {
 	Params   []transformer.Param // training goes on changing them: copy to keep
 }
 
-// Reinforce trains the weights of a GCN on inputs, which share one topology, by
-// policy gradients (algorithm 1 of the paper, the part that updates theta).
+// Reinforce trains the weights of a GCN on inputs by policy gradients
+// (algorithm 1 of the paper, the part that updates theta). The inputs of one
+// update share their topology; where there are several, they take turns.
 func Reinforce(ctx context.Context, inputs []cellmap.Form, reward Reward, o Options) ([]transformer.Param, error) {
+	if len(inputs) == 0 {
+		return nil, errors.New("no inputs to train on")
+	}
 	t, err := newTrainer(inputs, reward, o)
 	if err != nil {
 		return nil, err
@@ -103,19 +108,16 @@ func Reinforce(ctx context.Context, inputs []cellmap.Form, reward Reward, o Opti
 
 type trainer struct {
 	Options
-	inputs []cellmap.Form
-	ops    [][]int // of the inputs, encoded
+	groups []*inputGroup
 	reward Reward
 	rng    *rand.Rand
 
-	params           []transformer.Param
-	weights          [][]float64 // the trained ones of params
-	trained          []int       // their indices
-	adam             *adam
-	policy, gradient *network
+	params  []transformer.Param
+	weights [][]float64 // the trained ones of params
+	trained []int       // their indices
+	adam    *adam
 
 	step     int
-	order    []int // inputs not drawn yet in this epoch
 	baseline float64
 	sum      struct {
 		steps           int
@@ -123,25 +125,30 @@ type trainer struct {
 	}
 }
 
+// An inputGroup holds the inputs of one topology.
+type inputGroup struct {
+	topology         []int
+	forms            []cellmap.Form
+	ops              [][]int // of the forms, encoded
+	order            []int   // forms not drawn yet in this epoch
+	policy, gradient *network
+}
+
 func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, error) {
 	o.defaults()
-	if err := o.check(len(inputs)); err != nil {
-		return nil, err
-	}
-	t := &trainer{Options: o, inputs: inputs, reward: reward, rng: rand.New(rand.NewPCG(o.Seed, 0))}
-	var topology []int
+	t := &trainer{Options: o, reward: reward, rng: rand.New(rand.NewPCG(o.Seed, 0))}
 	for i, form := range inputs {
 		ops, from, err := transformer.Encode(form)
 		if err != nil {
 			return nil, fmt.Errorf("input %d: %w", i, err)
 		}
-		if topology == nil {
-			topology = from
+		g := t.group(from)
+		g.forms, g.ops = append(g.forms, form), append(g.ops, ops)
+	}
+	for _, g := range t.groups {
+		if err := o.check(len(g.forms)); err != nil {
+			return nil, err
 		}
-		if !slices.Equal(from, topology) {
-			return nil, fmt.Errorf("input %d has another topology than input 0", i)
-		}
-		t.ops = append(t.ops, ops)
 	}
 	t.params = initialParams(t.rng, o.Embed, o.Hidden)
 	for i, p := range t.params {
@@ -151,29 +158,47 @@ func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, erro
 		t.weights, t.trained = append(t.weights, p.Data), append(t.trained, i)
 	}
 	t.adam = newAdam(t.weights)
-	var err error
-	if t.policy, err = newNetwork(t.params, topology, o.Batch, false); err != nil {
-		return nil, err
-	}
-	if t.gradient, err = newNetwork(t.params, topology, o.Batch, true); err != nil {
-		t.policy.close()
-		return nil, err
+	for _, g := range t.groups {
+		var err error
+		if g.policy, err = newNetwork(t.params, g.topology, o.Batch, false); err == nil {
+			g.gradient, err = newNetwork(t.params, g.topology, o.Batch, true)
+		}
+		if err != nil {
+			t.close()
+			return nil, err
+		}
 	}
 	return t, nil
 }
 
+// group returns the group of a topology, new or not.
+func (t *trainer) group(topology []int) *inputGroup {
+	for _, g := range t.groups {
+		if slices.Equal(g.topology, topology) {
+			return g
+		}
+	}
+	t.groups = append(t.groups, &inputGroup{topology: topology})
+	return t.groups[len(t.groups)-1]
+}
+
 func (t *trainer) close() {
-	t.policy.close()
-	t.gradient.close()
+	for _, g := range t.groups {
+		for _, n := range []*network{g.policy, g.gradient} {
+			if n != nil {
+				n.close()
+			}
+		}
+	}
 }
 
 // draw returns the next inputs: each comes once before any comes again.
-func (t *trainer) draw() []int {
-	if len(t.order) < t.Batch {
-		t.order = t.rng.Perm(len(t.inputs))
+func (g *inputGroup) draw(rng *rand.Rand, n int) []int {
+	if len(g.order) < n {
+		g.order = rng.Perm(len(g.forms))
 	}
-	batch := t.order[:t.Batch]
-	t.order = t.order[t.Batch:]
+	batch := g.order[:n]
+	g.order = g.order[n:]
 	return batch
 }
 
@@ -186,22 +211,23 @@ func (t *trainer) update(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	batch := t.draw()
+	g := t.groups[t.step%len(t.groups)]
+	batch := g.draw(t.rng, t.Batch)
 	cells := make([][]int, len(batch))
 	for i, input := range batch {
-		cells[i] = t.ops[input]
+		cells[i] = g.ops[input]
 	}
-	logits, err := t.policy.forward(cells)
+	logits, err := g.policy.forward(cells)
 	if err != nil {
 		return err
 	}
 	grad := make([]float64, len(logits))
 	for i, input := range batch {
-		if err := t.cellGradient(ctx, t.inputs[input], i, logits, grad); err != nil {
+		if err := t.cellGradient(ctx, g.forms[input], i, logits, grad); err != nil {
 			return err
 		}
 	}
-	all, err := t.gradient.backward(cells, grad)
+	all, err := g.gradient.backward(cells, grad)
 	if err != nil {
 		return err
 	}

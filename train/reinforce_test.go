@@ -37,7 +37,7 @@ func TestReinforceLearns(t *testing.T) {
 	for cell := 3; cell < Cells201; cell += 101 {
 		cells = append(cells, cell)
 	}
-	scores, err := Evaluate(t.Context(), g, table, cells, 1)
+	scores, err := Evaluate(t.Context(), g, table, &Writings[0], cells, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +136,9 @@ func TestReinforceRefuses(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		"topologies": {t.Context(), other, nil, "input 2 has another topology"},
+		"topologies": {t.Context(), other, nil, "batch of 2 cells, want 1 to the 1 there are"},
 		"operation":  {t.Context(), bad, nil, "input 1: edge 5"},
-		"no input":   {t.Context(), nil, nil, "batch of 2 cells"},
+		"no input":   {t.Context(), nil, nil, "no inputs"},
 		"batch":      {t.Context(), someForms(301), func(o *Options) { o.Batch = 1000 }, "batch of 1000 cells"},
 		"steps":      {t.Context(), someForms(301), func(o *Options) { o.Steps = -1 }, "steps -1"},
 		"rate":       {t.Context(), someForms(301), func(o *Options) { o.Rate = math.NaN() }, "rate NaN"},
