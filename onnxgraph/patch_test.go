@@ -327,14 +327,13 @@ func TestEditedNetworksCompute(t *testing.T) {
 	path := corpus.Need(t, "models", "cifar10", "ace_resnet20_cifar10_pre.onnx")
 	m, err := onnxgraph.Open(path)
 	must(t, err)
-	want := map[string]oracle.Tensor{}
 	input := m.Graph.RealInputs()[0]
 	var dims []int64
 	for _, d := range input.Type.Shape {
 		dims = append(dims, d.N)
 	}
 	probe := map[string]oracle.Tensor{input.Name: oracle.Probe(1, dims)}
-	want = oracle.Run(t, path, probe)
+	want := oracle.Run(t, path, probe)
 	for _, at := range []int{0, len(m.Graph.Nodes) / 2, len(m.Graph.Nodes) - 1} {
 		if m, err = m.Apply(detour(m.Graph.Nodes[at])); err != nil {
 			t.Fatal(err)
