@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
 
@@ -87,8 +88,11 @@ func flagWords(c *cli.Command) (words []string) {
 	return words
 }
 
-// values lists what may follow a flag: words, or nothing where it is anything.
+// values lists what may follow a flag; nil where that is anything.
 func values(f cli.Flag) []string {
+	if f.Names()[0] == "policy" {
+		return append(transformer.Builtins(), noPolicy)
+	}
 	if g, ok := f.(*cli.GenericFlag); ok {
 		if c, ok := g.Value.(*choice); ok {
 			return c.among
@@ -97,62 +101,79 @@ func values(f cli.Flag) []string {
 	return nil
 }
 
+// operands lists what may follow a verb, beside files.
+func operands(l leaf) []string {
+	switch l.path {
+	case "completion":
+		return shells
+	case "policy show":
+		return transformer.Builtins()
+	}
+	return l.verbs
+}
+
+// takesFiles reports whether files may follow a verb.
+func takesFiles(l leaf) bool {
+	return len(l.verbs) == 0 && l.path != "completion" && l.path != "version" && l.path != "policy list"
+}
+
 func (t *tool) bash() {
 	w := t.out
-	fmt.Fprint(w, `_natonnx() {
-  local cur prev path word
-  cur=${COMP_WORDS[COMP_CWORD]}
-  prev=${COMP_WORDS[COMP_CWORD-1]}
-  path=
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$path $word" in
+	io.WriteString(w, `_natonnx() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= words= flags= files= i
+  if [[ $cur == = ]]; then
+    cur=
+  elif [[ $prev == = ]]; then
+    prev=${COMP_WORDS[COMP_CWORD-2]}
+  fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case "$verb ${COMP_WORDS[i]}" in
 `)
 	for _, l := range t.leaves() {
 		for _, v := range l.verbs {
-			fmt.Fprintf(w, "      %q) path=%q ;;\n", l.path+" "+v, strings.TrimSpace(l.path+" "+v))
+			fmt.Fprintf(w, "      %q) verb=%q ;;\n", l.path+" "+v, strings.TrimSpace(l.path+" "+v))
 		}
 	}
-	fmt.Fprint(w, `    esac
-  done
-  case "$path $prev" in
-`)
+	io.WriteString(w, "    esac\n  done\n  case \"$verb\" in\n")
 	for _, l := range t.leaves() {
-		if l.c == nil {
-			continue
+		files := ""
+		if takesFiles(l) {
+			files = " files=yes"
 		}
-		for _, f := range l.c.Flags {
-			if words := values(f); words != nil {
-				for _, name := range f.Names() {
-					fmt.Fprintf(w, "    %q) COMPREPLY=($(compgen -W %q -- \"$cur\")); return ;;\n", l.path+" "+dashed(name), strings.Join(words, " "))
-				}
+		fmt.Fprintf(w, "    %q) words=%q flags=%q%s ;;\n", l.path, strings.Join(operands(l), " "), strings.Join(flagWords(l.c), " "), files)
+	}
+	io.WriteString(w, "  esac\n  case \"$prev\" in\n")
+	seen := map[string]bool{}
+	eachCommand(t.verbs, func(c *cli.Command) {
+		for _, f := range c.Flags {
+			name := f.Names()[0]
+			if !takesValue(f) || seen[name] {
+				continue
 			}
+			seen[name] = true
+			files := "yes"
+			if _, ok := f.(*cli.GenericFlag); ok {
+				files = ""
+			}
+			var spellings []string
+			for _, n := range f.Names() {
+				spellings = append(spellings, dashed(n))
+			}
+			fmt.Fprintf(w, "    %s) words=%q flags= files=%s ;;\n", strings.Join(spellings, "|"), strings.Join(values(f), " "), files)
 		}
-	}
-	fmt.Fprint(w, `  esac
-  COMPREPLY=()
-  case "$path" in
-`)
-	for _, l := range t.leaves() {
-		words := append(flagWords(l.c), l.verbs...)
-		switch l.path {
-		case "completion":
-			words = append(words, shells...)
-		}
-		fmt.Fprintf(w, "    %q) word=%q ;;\n", l.path, strings.Join(words, " "))
-	}
+	})
 	io.WriteString(w, `  esac
-  case "$cur" in
-    -*) COMPREPLY=($(compgen -W "$word" -- "$cur")) ;;
-    *)
-      case "$path" in
-        ""|train|policy|completion) word=$(printf '%s\n' $word | grep -v '^-'); COMPREPLY=($(compgen -W "$word" -- "$cur")) ;;
-        *) compopt -o filenames 2>/dev/null
-          local IFS=$'\n'
-          COMPREPLY=($(compgen -d -- "$cur"; compgen -f -X '!*.@(onnx|csv|svg|dot|html)' -- "$cur")) ;;
-      esac ;;
-  esac
+  if [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W "$flags" -- "$cur"))
+    return
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  if [[ $files ]]; then
+    compopt -o filenames 2>/dev/null
+    local IFS=$'\n'
+    COMPREPLY+=($(compgen -d -- "$cur"; compgen -f -- "$cur" | grep -E '\.(onnx|csv|svg|dot|html)$'))
+  fi
 }
-shopt -s extglob 2>/dev/null
 complete -F _natonnx natonnx
 `)
 }
@@ -183,9 +204,10 @@ complete -c natonnx -f
 		if l.c == nil || len(l.c.Subcommands) > 0 {
 			continue
 		}
-		if l.path == "completion" {
-			fmt.Fprintf(w, "%s -a %s\n", at, fishQuote(strings.Join(shells, " ")))
-		} else {
+		if words := operands(l); len(words) > 0 {
+			fmt.Fprintf(w, "%s -a %s\n", at, fishQuote(strings.Join(words, " ")))
+		}
+		if takesFiles(l) {
 			fmt.Fprintf(w, "%s -a '(__fish_complete_suffix .onnx)'\n", at)
 		}
 		for _, f := range l.c.Flags {
@@ -195,10 +217,15 @@ complete -c natonnx -f
 			for _, alias := range f.Names()[1:] {
 				line += " -s " + alias
 			}
-			if words := values(f); words != nil {
-				line += " -x -a " + fishQuote(strings.Join(words, " "))
-			} else if d.TakesValue() {
+			_, generic := f.(*cli.GenericFlag)
+			switch {
+			case generic:
+				line += " -x"
+			case d.TakesValue():
 				line += " -r -F"
+			}
+			if words := values(f); words != nil {
+				line += " -a " + fishQuote(strings.Join(words, " "))
 			}
 			fmt.Fprintf(w, "%s -d %s\n", line, fishQuote(usage))
 		}
