@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/cellmap/draw"
 	"github.com/urfave/cli/v2"
 )
 
@@ -28,16 +28,17 @@ func (t *tool) cellsCommand() *cli.Command {
 	}
 }
 
-var drawings = map[string]func(io.Writer, string, []cellmap.Panel) error{
-	".svg": cellmap.DrawSVG, ".dot": cellmap.DrawDOT, ".html": cellmap.DrawHTML,
-}
+// A drawing writes panels as a picture with a title.
+type drawing func(w io.Writer, title string, panels []draw.Panel) error
+
+var drawings = map[string]drawing{".svg": draw.SVG, ".dot": draw.DOT, ".html": draw.HTML}
 
 func (t *tool) cells(c *cli.Context) error {
 	out := c.String("output")
-	draw, drawable := drawings[strings.ToLower(filepath.Ext(out))]
+	picture, drawable := drawings[strings.ToLower(filepath.Ext(out))]
 	switch {
 	case out == stdio:
-		draw = cellmap.DrawSVG
+		picture = draw.SVG
 	case c.IsSet("output") && !drawable:
 		return &usageError{fmt.Sprintf("-o %s: the name does not say what to draw", out), "end it in .svg, .dot or .html"}
 	case c.IsSet("output") && c.Bool("genotype"):
@@ -49,8 +50,8 @@ func (t *tool) cells(c *cli.Context) error {
 	}
 	variants := d.variants()
 	switch {
-	case draw != nil:
-		return t.draw(draw, out, d, variants)
+	case picture != nil:
+		return t.draw(picture, out, d, variants)
 	case t.json:
 		return t.writeJSON(cellsFact(d, variants))
 	case c.Bool("genotype"):
@@ -106,24 +107,24 @@ func (d *decision) variants() (list []*variant) {
 	return list
 }
 
-// draw writes the picture, whole or not at all.
-func (t *tool) draw(draw func(io.Writer, string, []cellmap.Panel) error, out string, d *decision, variants []*variant) error {
-	var panels []cellmap.Panel
+// draw writes the picture of the variants.
+func (t *tool) draw(picture drawing, out string, d *decision, variants []*variant) error {
+	var panels []draw.Panel
 	for _, v := range variants {
-		panels = append(panels, cellmap.Panel{Title: v.title(), Subtitle: strings.Join(v.cells, ", "), Before: v.before, After: v.after})
+		panels = append(panels, draw.Panel{Title: v.title(), Subtitle: strings.Join(v.cells, ", "), Before: v.before, After: v.after})
 	}
 	if len(panels) == 0 {
 		return &modelError{d.path + ": has no cells to draw; natonnx inspect says why"}
 	}
 	var b bytes.Buffer
-	if err := draw(&b, filepath.Base(d.path), panels); err != nil {
+	if err := picture(&b, filepath.Base(d.path), panels); err != nil {
 		return &modelError{d.path + ": " + err.Error()}
 	}
 	if out == stdio {
 		_, err := t.out.Write(b.Bytes())
 		return err
 	}
-	if err := os.WriteFile(out, b.Bytes(), 0o666); err != nil {
+	if err := writeFile(out, b.Bytes()); err != nil {
 		return err
 	}
 	t.hint("drew %s to %s", plural(len(panels), "panel"), out)
