@@ -213,14 +213,15 @@ func (f Form) Equal(g Form) bool {
 	}
 	for i := 0; i < len(f.Edges); i += 2 {
 		a, b, c, d := f.Edges[i], f.Edges[i+1], g.Edges[i], g.Edges[i+1]
-		if !(a.same(c) && b.same(d) || a.same(d) && b.same(c)) {
+		if !(a.Same(c) && b.Same(d) || a.Same(d) && b.Same(c)) {
 			return false
 		}
 	}
 	return true
 }
 
-func (e FormEdge) same(f FormEdge) bool { return e.Op == f.Op && e.From == f.From && e.To == f.To }
+// Same reports whether two edges are the same operation between the same nodes.
+func (e FormEdge) Same(f FormEdge) bool { return e.Op == f.Op && e.From == f.From && e.To == f.To }
 
 // Published returns f with its operations under the authors' names (see
 // Op.Published), to compare lifted cells with published ones.

@@ -1,25 +1,11 @@
 package cellmap
 
 import (
-	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/natonnx/natonnx/internal/corpus"
 )
-
-// published holds some of the authors' genotypes as Python prints them: the
-// repr of collections.namedtuple("Genotype", "normal normal_concat reduce reduce_concat").
-var published = map[string]string{
-	"ResBlock":     `Genotype(normal=[('null', 0, 2), ('skip_connect', 1, 2), ('null', 0, 3), ('conv_3x3', 2, 3), ('null', 0, 4), ('conv_3x3', 3, 4), ('skip_connect', 2, 5), ('skip_connect', 4, 5)], normal_concat=[5], reduce=[('null', 0, 2), ('skip_connect', 1, 2), ('null', 0, 3), ('conv_3x3', 2, 3), ('null', 0, 4), ('conv_3x3', 3, 4), ('skip_connect', 2, 5), ('skip_connect', 4, 5)], reduce_concat=[5])`,
-	"NAT_ResBlock": `Genotype(normal=[('null', 0, 2), ('skip_connect', 1, 2), ('skip_connect', 0, 3), ('conv_3x3', 2, 3), ('skip_connect', 0, 4), ('conv_3x3', 3, 4), ('skip_connect', 2, 5), ('skip_connect', 4, 5)], normal_concat=[5], reduce=[('null', 0, 2), ('skip_connect', 1, 2), ('skip_connect', 0, 3), ('conv_3x3', 2, 3), ('skip_connect', 0, 4), ('conv_3x3', 3, 4), ('skip_connect', 2, 5), ('skip_connect', 4, 5)], reduce_concat=[5])`,
-	"NAT_VGG":      `Genotype(normal=[('skip_connect', 0, 2), ('skip_connect', 1, 2), ('null', 0, 3), ('conv_3x3', 2, 3), ('null', 0, 4), ('conv_3x3', 3, 4), ('skip_connect', 0, 5), ('skip_connect', 4, 5)], normal_concat=[5], reduce=[('skip_connect', 0, 2), ('skip_connect', 1, 2), ('null', 0, 3), ('conv_3x3', 2, 3), ('null', 0, 4), ('conv_3x3', 3, 4), ('skip_connect', 0, 5), ('skip_connect', 4, 5)], reduce_concat=[5])`,
-	"R1":           `Genotype(normal=[('dil_conv_5x5', 1, 2), ('dil_conv_5x5', 1, 2), ('dil_conv_5x5', 1, 3), ('dil_conv_5x5', 2, 3), ('sep_conv_3x3', 0, 4), ('sep_conv_3x3', 3, 4), ('skip_connect', 1, 5), ('max_pool_3x3', 0, 5)], normal_concat=[2, 3, 4, 5], reduce=[('sep_conv_5x5', 0, 2), ('max_pool_3x3', 0, 2), ('skip_connect', 0, 3), ('sep_conv_3x3', 0, 3), ('conv_3x3', 0, 4), ('max_pool_3x3', 2, 4), ('avg_pool_3x3', 2, 5), ('conv_3x3', 3, 5)], reduce_concat=[2, 3, 4, 5])`,
-	"Mobilenetv2":  `Genotype(normal=[('null', 0, 2), ('conv_1x1', 1, 2), ('null', 0, 3), ('sep_conv_3x3', 2, 3), ('null', 0, 4), ('conv_1x1', 3, 4), ('skip_connect', 1, 5), ('skip_connect', 4, 5)], normal_concat=[5], reduce=[('null', 0, 2), ('conv_1x1', 1, 2), ('null', 0, 3), ('sep_conv_3x3', 2, 3), ('null', 0, 4), ('conv_1x1', 3, 4), ('null', 0, 5), ('skip_connect', 4, 5)], reduce_concat=[5])`,
-	"NAONet":       `Genotype(normal=[('conv_3x3', 0, 2), ('avg_pool_5x5', 1, 2), ('conv_3x3', 1, 3), ('conv_1x3_3x1', 2, 3), ('conv_1x1', 0, 4), ('conv_3x3', 1, 4), ('conv_1x3_3x1', 0, 5), ('conv_3x3', 4, 5), ('conv_3x3', 0, 6), ('skip_connect', 1, 6)], normal_concat=[3, 5, 6], reduce=[('conv_3x3', 0, 2), ('avg_pool_2x2', 1, 2), ('conv_1x1', 0, 3), ('avg_pool_3x3', 0, 3), ('max_pool_2x2', 0, 4), ('conv_1x7_7x1', 1, 4), ('avg_pool_3x3', 0, 5), ('conv_1x1', 2, 5), ('conv_3x3', 0, 6), ('max_pool_3x3', 1, 6)], reduce_concat=[3, 4, 5, 6])`,
-	"NAT_ENAS":     `Genotype(normal=[('sep_conv_3x3', 1, 2), ('skip_connect', 1, 2), ('skip_connect', 0, 3), ('sep_conv_5x5', 1, 3), ('null', 0, 4), ('sep_conv_3x3', 1, 4), ('sep_conv_3x3', 0, 5), ('avg_pool_3x3', 1, 5), ('avg_pool_3x3', 0, 6), ('sep_conv_5x5', 1, 6)], normal_concat=[2, 3, 4, 5, 6], reduce=[('sep_conv_5x5', 0, 2), ('avg_pool_3x3', 1, 2), ('sep_conv_3x3', 1, 3), ('avg_pool_3x3', 1, 3), ('avg_pool_3x3', 1, 4), ('sep_conv_3x3', 1, 4), ('null', 1, 5), ('sep_conv_5x5', 4, 5), ('sep_conv_5x5', 0, 6), ('sep_conv_3x3', 5, 6)], reduce_concat=[2, 3, 6])`,
-}
 
 // compact holds the same in the notation of the spec, section 1.6.
 var compact = map[string][2]string{
@@ -35,7 +21,7 @@ var compact = map[string][2]string{
 // genotype returns one of the published genotypes.
 func genotype(t testing.TB, name string) Genotype {
 	t.Helper()
-	g, err := ParseGenotype(published[name])
+	g, err := ParseGenotype(corpus.Genotypes[name])
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -43,7 +29,7 @@ func genotype(t testing.TB, name string) Genotype {
 }
 
 func TestGenotypeTextIsPython(t *testing.T) {
-	for name, text := range published {
+	for name, text := range corpus.Genotypes {
 		g := genotype(t, name)
 		if got := g.String(); got != text {
 			t.Errorf("%s prints as\n%s\nwant\n%s", name, got, text)
@@ -54,30 +40,18 @@ func TestGenotypeTextIsPython(t *testing.T) {
 	}
 }
 
-// corpusGenotypes reads all published genotypes from the authors' tuples as JSON.
+// corpusGenotypes reads all published genotypes.
 func corpusGenotypes(t testing.TB) map[string]Genotype {
 	t.Helper()
-	data, err := os.ReadFile(corpus.Need(t, "design", "genotypes.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file map[string]struct {
-		Normal, Reduce [][3]any
-		NormalConcat   []int `json:"normal_concat"`
-		ReduceConcat   []int `json:"reduce_concat"`
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		t.Fatal(err)
-	}
-	form := func(tuples [][3]any, concat []int) Form {
+	form := func(tuples []corpus.Tuple, concat []int) Form {
 		f := Form{Concat: concat}
 		for _, e := range tuples {
-			f.Edges = append(f.Edges, FormEdge{Op: Op(e[0].(string)), From: int(e[1].(float64)), To: int(e[2].(float64))})
+			f.Edges = append(f.Edges, FormEdge{Op: Op(e.Op), From: e.From, To: e.To})
 		}
 		return f
 	}
 	out := map[string]Genotype{}
-	for name, g := range file {
+	for name, g := range corpus.AllGenotypes(t) {
 		out[name] = Genotype{form(g.Normal, g.NormalConcat), form(g.Reduce, g.ReduceConcat)}
 	}
 	return out
@@ -96,7 +70,7 @@ func TestAllPublishedGenotypesRoundTrip(t *testing.T) {
 		if err != nil || !got.Equal(want) {
 			t.Errorf("%s: read back as %v (%v)", name, got, err)
 		}
-		if text, ok := published[name]; ok && want.String() != text {
+		if text, ok := corpus.Genotypes[name]; ok && want.String() != text {
 			t.Errorf("%s prints as\n%s\nwant\n%s", name, want, text)
 		}
 	}
@@ -217,7 +191,7 @@ func TestLiftedNamesCompareWithPublished(t *testing.T) {
 }
 
 func FuzzParseGenotype(f *testing.F) {
-	for _, text := range published {
+	for _, text := range corpus.Genotypes {
 		f.Add(text)
 	}
 	f.Add("DARTS = Genotype(normal=[(\"conv_3x3\",0,2,),('null',1,2)],normal_concat=range(2,3),reduce=[],reduce_concat=[])")

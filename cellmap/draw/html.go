@@ -1,4 +1,4 @@
-package cellmap
+package draw
 
 import (
 	"fmt"
@@ -38,9 +38,9 @@ const (
 	leastScale = 0.58  // below that, texts are too small and a picture scrolls
 )
 
-// DrawHTML draws the panels as a page for browsers that needs no other file and
+// HTML draws the panels as a page for browsers that needs no other file and
 // no network. Before and after stand side by side where the window is wide enough.
-func DrawHTML(w io.Writer, title string, panels []Panel) error {
+func HTML(w io.Writer, title string, panels []Panel) error {
 	if err := checkPanels(panels); err != nil {
 		return err
 	}

@@ -1,15 +1,17 @@
-package cellmap
+package draw
 
 import (
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/natonnx/natonnx/cellmap"
 )
 
-// DrawDOT writes the panels as a graph for Graphviz: a cluster for each cell,
+// DOT writes the panels as a graph for Graphviz: a cluster for each cell,
 // before and after.
-func DrawDOT(w io.Writer, title string, panels []Panel) error {
+func DOT(w io.Writer, title string, panels []Panel) error {
 	if err := checkPanels(panels); err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func dotCell(b *strings.Builder, id, title string, v view) {
 			id, e.From, id, e.To, opLabel(e.Op), style, number(l.width), l.wire, text)
 	}
 	for _, c := range v.form.Concat {
-		fmt.Fprintf(b, "\t\t%s_n%d -> %s_out [color=%q]\n", id, c, id, lookOf(Skip, v.nodes[c]).wire)
+		fmt.Fprintf(b, "\t\t%s_n%d -> %s_out [color=%q]\n", id, c, id, lookOf(cellmap.Skip, v.nodes[c]).wire)
 	}
 	b.WriteString("\t}\n")
 }

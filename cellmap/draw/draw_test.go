@@ -1,4 +1,4 @@
-package cellmap
+package draw
 
 import (
 	"bytes"
@@ -14,46 +14,59 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/internal/corpus"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // shapes are forms that real networks have, beside the published ones.
-func shapes(t testing.TB) map[string]Form {
-	all := map[string]Form{
+func shapes(t testing.TB) map[string]cellmap.Form {
+	all := map[string]cellmap.Form{
 		"VGG stage": chain("conv_3x3", "conv_3x3", "conv_3x3", "conv_3x3", "max_pool_2x2"),
 		"one node":  chain("conv_3x3"),
-		"dead":      {Edges: []FormEdge{{Op: Null, From: 0, To: 2}, {Op: Null, From: 0, To: 2}}, Concat: []int{2}},
-		"parallel":  {Edges: []FormEdge{{Op: "dil_conv_5x5", From: 1, To: 2}, {Op: "conv_1x3_3x1", From: 1, To: 2}, {Op: Skip, From: 2, To: 3}, {Op: Skip, From: 2, To: 3}}, Concat: []int{2, 3}},
-		"unused":    {Edges: []FormEdge{{Op: "dw_conv_3x3", From: 1, To: 2}, {Op: Null, From: 0, To: 2}, {Op: Skip, From: 1, To: 3}, {Op: Null, From: 0, To: 3}}, Concat: []int{3}},
+		"dead":      {Edges: []cellmap.FormEdge{{Op: cellmap.Null, From: 0, To: 2}, {Op: cellmap.Null, From: 0, To: 2}}, Concat: []int{2}},
+		"parallel":  {Edges: []cellmap.FormEdge{{Op: "dil_conv_5x5", From: 1, To: 2}, {Op: "conv_1x3_3x1", From: 1, To: 2}, {Op: cellmap.Skip, From: 2, To: 3}, {Op: cellmap.Skip, From: 2, To: 3}}, Concat: []int{2, 3}},
+		"unused":    {Edges: []cellmap.FormEdge{{Op: "dw_conv_3x3", From: 1, To: 2}, {Op: cellmap.Null, From: 0, To: 2}, {Op: cellmap.Skip, From: 1, To: 3}, {Op: cellmap.Null, From: 0, To: 3}}, Concat: []int{3}},
 	}
 	random := rand.New(rand.NewPCG(7, 7))
 	for i := range 24 {
 		all[fmt.Sprintf("random %d", i)] = randomForm(random, 1+i%8)
 	}
 	all["largest"] = randomForm(random, maxDrawnNodes)
-	for name := range published {
+	for name := range corpus.Genotypes {
 		g := genotype(t, name)
 		all[name+" normal"], all[name+" reduce"] = g.Normal, g.Reduce
 	}
 	return all
 }
 
+// genotype returns one of the published genotypes.
+func genotype(t testing.TB, name string) cellmap.Genotype {
+	t.Helper()
+	g, err := cellmap.ParseGenotype(corpus.Genotypes[name])
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return g
+}
+
 // chain is a plain stack of operations in two-input form.
-func chain(ops ...Op) Form {
-	f := Form{Concat: []int{len(ops) + 1}}
+func chain(ops ...cellmap.Op) cellmap.Form {
+	f := cellmap.Form{Concat: []int{len(ops) + 1}}
 	for i, op := range ops {
-		f.Edges = append(f.Edges, FormEdge{Op: Null, From: 0, To: i + 2}, FormEdge{Op: op, From: i + 1, To: i + 2})
+		f.Edges = append(f.Edges, cellmap.FormEdge{Op: cellmap.Null, From: 0, To: i + 2}, cellmap.FormEdge{Op: op, From: i + 1, To: i + 2})
 	}
 	return f
 }
 
-func randomForm(random *rand.Rand, nodes int) Form {
-	ops := []Op{Null, Skip, "conv_3x3", "dw_conv_3x3", "conv_1x3_3x1", "max_pool_2x2"}
-	var f Form
+func randomForm(random *rand.Rand, nodes int) cellmap.Form {
+	ops := []cellmap.Op{cellmap.Null, cellmap.Skip, "conv_3x3", "dw_conv_3x3", "conv_1x3_3x1", "max_pool_2x2"}
+	var f cellmap.Form
 	for to := 2; to < nodes+2; to++ {
 		for range 2 {
-			f.Edges = append(f.Edges, FormEdge{Op: ops[random.IntN(len(ops))], From: random.IntN(to), To: to})
+			f.Edges = append(f.Edges, cellmap.FormEdge{Op: ops[random.IntN(len(ops))], From: random.IntN(to), To: to})
 		}
 		if to == nodes+1 || random.IntN(3) == 0 {
 			f.Concat = append(f.Concat, to)
@@ -71,8 +84,12 @@ func TestLayoutKeepsThingsApart(t *testing.T) {
 }
 
 func TestLayoutOfAllPublishedGenotypes(t *testing.T) {
-	for name, g := range corpusGenotypes(t) {
-		for _, f := range []Form{g.Normal, g.Reduce} {
+	for name, g := range corpus.AllGenotypes(t) {
+		for i, tuples := range [][]corpus.Tuple{g.Normal, g.Reduce} {
+			f := cellmap.Form{Concat: [][]int{g.NormalConcat, g.ReduceConcat}[i]}
+			for _, e := range tuples {
+				f.Edges = append(f.Edges, cellmap.FormEdge{Op: cellmap.Op(e.Op), From: e.From, To: e.To})
+			}
 			for _, vertical := range []bool{false, true} {
 				checkLayout(t, fmt.Sprintf("%s, down %v", name, vertical), f, charts([]view{newView(f)}, vertical)[0])
 			}
@@ -83,7 +100,7 @@ func TestLayoutOfAllPublishedGenotypes(t *testing.T) {
 // checkLayout asserts on the drawn geometry that no label or node lies on
 // another, none leaves the picture, no edge runs through a label or a node that
 // is not its own, and every edge runs from its source to its target.
-func checkLayout(t *testing.T, name string, f Form, c chart) {
+func checkLayout(t *testing.T, name string, f cellmap.Form, c chart) {
 	t.Helper()
 	labels := c.wires[:len(f.Edges)]
 	for i, w := range labels {
@@ -130,7 +147,7 @@ func checkLayout(t *testing.T, name string, f Form, c chart) {
 	}
 }
 
-func ends(f Form, i int) (from, to int) {
+func ends(f cellmap.Form, i int) (from, to int) {
 	if i < len(f.Edges) {
 		return f.Edges[i].From, f.Edges[i].To
 	}
@@ -168,7 +185,7 @@ func (w wire) samples() (points []point) {
 
 // The hand-crafted cells of Figure 3 can be drawn without a crossing.
 func TestHandCraftedCellsHaveNoCrossings(t *testing.T) {
-	forms := map[string]Form{"VGG stage": shapes(t)["VGG stage"]}
+	forms := map[string]cellmap.Form{"VGG stage": shapes(t)["VGG stage"]}
 	for _, name := range []string{"ResBlock", "NAT_VGG", "Mobilenetv2"} {
 		g := genotype(t, name)
 		forms[name], forms[name+" reduce"] = g.Normal, g.Reduce
@@ -221,7 +238,7 @@ func TestViewsShowWhatChanged(t *testing.T) {
 
 	// The order of a node's edges is none of the changes; a new null cuts off what it fed.
 	f := chain("conv_3x3", "conv_1x1")
-	g := Form{[]FormEdge{{Op: Null, From: 1, To: 2}, {Op: Null, From: 0, To: 2}, {Op: Null, From: 0, To: 3}, {Op: "conv_1x1", From: 2, To: 3}}, []int{3}}
+	g := cellmap.Form{Edges: []cellmap.FormEdge{{Op: cellmap.Null, From: 1, To: 2}, {Op: cellmap.Null, From: 0, To: 2}, {Op: cellmap.Null, From: 0, To: 3}, {Op: "conv_1x1", From: 2, To: 3}}, Concat: []int{3}}
 	v := Panel{Before: f, After: g}.views()[1]
 	if got, want := fmt.Sprint(v.edges), fmt.Sprint([]role{plain, removed, plain, idle}); got != want {
 		t.Errorf("roles %v, want %v", got, want)
@@ -237,7 +254,7 @@ func TestBeforeAndAfterStandAlike(t *testing.T) {
 
 type drawer func(io.Writer, string, []Panel) error
 
-var drawers = map[string]drawer{"svg": DrawSVG, "dot": DrawDOT, "html": DrawHTML}
+var drawers = map[string]drawer{"svg": SVG, "dot": DOT, "html": HTML}
 
 func draw(t testing.TB, d drawer, title string, panels ...Panel) string {
 	t.Helper()
@@ -252,8 +269,8 @@ func TestGoldenPictures(t *testing.T) {
 	res, nat := genotype(t, "ResBlock"), genotype(t, "NAT_ResBlock")
 	enas := genotype(t, "NAT_ENAS")
 	for name, panel := range map[string]Panel{
-		"draw_resblock":    {Title: "ResBlock", Subtitle: "normal cell", Before: res.Normal, After: nat.Normal},
-		"draw_enas_reduce": {Title: "NAT_ENAS", Before: enas.Reduce},
+		"resblock":    {Title: "ResBlock", Subtitle: "normal cell", Before: res.Normal, After: nat.Normal},
+		"enas_reduce": {Title: "NAT_ENAS", Before: enas.Reduce},
 	} {
 		for _, ext := range []string{"svg", "dot"} {
 			path := filepath.Join("testdata", name+"."+ext)
@@ -318,7 +335,7 @@ func checkXML(t *testing.T, name, text string) {
 }
 
 func TestHTMLNeedsNoNetwork(t *testing.T) {
-	text := draw(t, DrawHTML, "t", Panel{Before: genotype(t, "R1").Normal})
+	text := draw(t, HTML, "t", Panel{Before: genotype(t, "R1").Normal})
 	text = strings.ReplaceAll(text, `xmlns="http://www.w3.org/2000/svg"`, "")
 	for _, bad := range []string{"http", "src=", "href", "url(", "@import"} {
 		if strings.Contains(text, bad) {
@@ -333,7 +350,7 @@ func TestGraphvizReadsDOT(t *testing.T) {
 		t.Skip("Graphviz is not installed: no dot command")
 	}
 	cmd := exec.Command(dot, "-Tplain")
-	cmd.Stdin = strings.NewReader(draw(t, DrawDOT, `a "quoted" \title\`, Panel{Title: "x\\", Before: genotype(t, "NAONet").Normal, After: genotype(t, "R1").Normal}))
+	cmd.Stdin = strings.NewReader(draw(t, DOT, `a "quoted" \title\`, Panel{Title: "x\\", Before: genotype(t, "NAONet").Normal, After: genotype(t, "R1").Normal}))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("dot: %v\n%s", err, out)
@@ -351,7 +368,7 @@ func TestDrawRefuses(t *testing.T) {
 		want  string
 	}{
 		{Panel{Title: "x"}, "panel 0 (x): 0 edges: want two"},
-		{Panel{Title: "x", Before: chain("conv_3x3"), After: Form{Edges: chain("conv_3x3").Edges}}, "panel 0 (x): concat is empty"},
+		{Panel{Title: "x", Before: chain("conv_3x3"), After: cellmap.Form{Edges: chain("conv_3x3").Edges}}, "panel 0 (x): concat is empty"},
 		{Panel{Title: "x", Before: randomForm(random, maxDrawnNodes+1)}, "a cell of 49 nodes: want at most 48"},
 	} {
 		for ext, d := range drawers {
@@ -364,10 +381,10 @@ func TestDrawRefuses(t *testing.T) {
 	}
 }
 
-func BenchmarkDrawSVG(b *testing.B) {
+func BenchmarkSVG(b *testing.B) {
 	res, nat := genotype(b, "ResBlock"), genotype(b, "NAT_ResBlock")
 	panels := []Panel{{Before: res.Normal, After: nat.Normal}, {Before: genotype(b, "NAONet").Normal, After: genotype(b, "NAT_ENAS").Normal}}
 	for b.Loop() {
-		draw(b, DrawSVG, "t", panels...)
+		draw(b, SVG, "t", panels...)
 	}
 }

@@ -1,4 +1,4 @@
-package cellmap
+package draw
 
 import (
 	"cmp"

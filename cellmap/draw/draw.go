@@ -1,4 +1,6 @@
-package cellmap
+// Package draw makes pictures of cells: SVG, a page for browsers, and Graphviz's
+// language for those who lay out their own.
+package draw
 
 import (
 	"fmt"
@@ -6,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/natonnx/natonnx/cellmap"
 )
 
 // A Panel is one cell of a picture, before and after decisions. A cell whose
@@ -16,7 +20,7 @@ import (
 // edges, and out is the output; edges are labelled with their operations.
 type Panel struct {
 	Title, Subtitle string
-	Before, After   Form
+	Before, After   cellmap.Form
 }
 
 // maxDrawnNodes bounds a drawing: one of more nodes could not be read.
@@ -24,7 +28,7 @@ const maxDrawnNodes = 48
 
 func checkPanels(panels []Panel) error {
 	for i, p := range panels {
-		forms := []Form{p.Before}
+		forms := []cellmap.Form{p.Before}
 		if len(p.After.Edges) > 0 {
 			forms = append(forms, p.After)
 		}
@@ -55,7 +59,7 @@ const (
 type view struct {
 	caption string // "Before", "After", "Unchanged" or nothing
 	note    string // after the caption
-	form    Form
+	form    cellmap.Form
 	edges   []role // of form.Edges
 	nodes   []role // plain or idle, for nodes 0, 1, ...
 }
@@ -69,20 +73,20 @@ func (p Panel) views() []view {
 		v.caption = "Unchanged"
 		return []view{v}
 	}
-	before, after := newView(p.Before), newView(p.Before.likewise(p.After))
+	before, after := newView(p.Before), newView(likewise(p.Before, p.After))
 	for i, e := range before.form.Edges {
-		if i >= len(after.form.Edges) || !e.same(after.form.Edges[i]) {
+		if i >= len(after.form.Edges) || !e.Same(after.form.Edges[i]) {
 			before.edges[i] = old
 		}
 	}
 	changed := 0
 	for i, e := range after.form.Edges {
-		if i < len(before.form.Edges) && e.same(before.form.Edges[i]) {
+		if i < len(before.form.Edges) && e.Same(before.form.Edges[i]) {
 			continue
 		}
 		changed++
 		after.edges[i] = fresh
-		if e.Op == Null {
+		if e.Op == cellmap.Null {
 			after.edges[i] = removed
 		}
 	}
@@ -92,11 +96,11 @@ func (p Panel) views() []view {
 }
 
 // likewise returns g with the edges of each node in the order that fits f best.
-func (f Form) likewise(g Form) Form {
+func likewise(f, g cellmap.Form) cellmap.Form {
 	g.Edges = slices.Clone(g.Edges)
-	fit := func(a, b FormEdge) int {
+	fit := func(a, b cellmap.FormEdge) int {
 		switch {
-		case a.same(b):
+		case a.Same(b):
 			return 3
 		case a.From == b.From:
 			return 2
@@ -114,19 +118,19 @@ func (f Form) likewise(g Form) Form {
 
 // newView finds what carries a signal: what is reached from an input, and
 // reaches the output, by edges that are not null.
-func newView(f Form) view {
+func newView(f cellmap.Form) view {
 	n := len(f.Edges)/2 + 2
 	live, used := make([]bool, n), make([]bool, n)
 	live[0], live[1] = true, true
 	for _, e := range f.Edges {
-		live[e.To] = live[e.To] || e.Op != Null && live[e.From]
+		live[e.To] = live[e.To] || e.Op != cellmap.Null && live[e.From]
 	}
 	for _, c := range f.Concat {
 		used[c] = true
 	}
 	for i := len(f.Edges) - 1; i >= 0; i-- {
 		e := f.Edges[i]
-		used[e.From] = used[e.From] || e.Op != Null && used[e.To]
+		used[e.From] = used[e.From] || e.Op != cellmap.Null && used[e.To]
 	}
 	v := view{form: f, edges: make([]role, len(f.Edges)), nodes: make([]role, n)}
 	for i := range v.nodes {
@@ -146,8 +150,8 @@ func newView(f Form) view {
 func nodeName(i int) string { return strconv.Itoa(i - 2) }
 
 // opLabel returns the label of an operation in pictures.
-func opLabel(op Op) string {
-	if op == Skip {
+func opLabel(op cellmap.Op) string {
+	if op == cellmap.Skip {
 		return "skip"
 	}
 	return string(op)
@@ -239,8 +243,8 @@ func charts(views []view, vertical bool) []chart {
 	return all
 }
 
-func sameTopology(f, g Form) bool {
-	return slices.Equal(f.Concat, g.Concat) && slices.EqualFunc(f.Edges, g.Edges, func(a, b FormEdge) bool {
+func sameTopology(f, g cellmap.Form) bool {
+	return slices.Equal(f.Concat, g.Concat) && slices.EqualFunc(f.Edges, g.Edges, func(a, b cellmap.FormEdge) bool {
 		return a.From == b.From && a.To == b.To
 	})
 }

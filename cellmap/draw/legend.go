@@ -1,10 +1,12 @@
-package cellmap
+package draw
+
+import "github.com/natonnx/natonnx/cellmap"
 
 // A legend explains what the panels show, and nothing else.
 type legend struct{ items []legendItem }
 
 type legendItem struct {
-	op   Op
+	op   cellmap.Op
 	role role
 	node string // in place of an edge
 	text string
@@ -20,7 +22,7 @@ const (
 
 func legendOf(panels []Panel) legend {
 	type kind struct {
-		class Class
+		class cellmap.Class
 		role  role
 	}
 	seen := map[kind]bool{}
@@ -36,17 +38,17 @@ func legendOf(panels []Panel) legend {
 		}
 	}
 	var l legend
-	add := func(class Class, r role, op Op, text string) {
+	add := func(class cellmap.Class, r role, op cellmap.Op, text string) {
 		if seen[kind{class, r}] {
 			l.items = append(l.items, legendItem{op: op, role: r, text: text})
 		}
 	}
-	add(ClassOther, plain, "conv_3x3", "operation")
-	add(ClassSkip, plain, Skip, "identity")
-	add(ClassNull, plain, Null, "no connection")
+	add(cellmap.ClassOther, plain, "conv_3x3", "operation")
+	add(cellmap.ClassSkip, plain, cellmap.Skip, "identity")
+	add(cellmap.ClassNull, plain, cellmap.Null, "no connection")
 	add(0, old, "conv_3x3", "changes")
-	add(0, fresh, Skip, "new")
-	add(0, removed, Null, "removed")
+	add(0, fresh, cellmap.Skip, "new")
+	add(0, removed, cellmap.Null, "removed")
 	add(0, idle, "conv_3x3", "does not reach the output")
 	l.items = append(l.items,
 		legendItem{node: "-2", text: "output of cell k-2"},
@@ -81,7 +83,7 @@ func (i legendItem) sample(b *svg) {
 	end := point{legendSample - arrowLength, mid}
 	b.wire(wire{start: point{0, mid}, curves: []curve{{point{0, mid}, end, end}}, tip: point{legendSample, mid}}, look)
 	w := textWidth(opLabel(i.op), labelText) + 2*labelPad
-	b.label(rect{(end.x - w) / 2, mid - labelHeight/2, w, labelHeight}, FormEdge{Op: i.op}, look)
+	b.label(rect{(end.x - w) / 2, mid - labelHeight/2, w, labelHeight}, cellmap.FormEdge{Op: i.op}, look)
 }
 
 // width is that of the legend in one row, and height that in a given width.

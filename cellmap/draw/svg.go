@@ -1,4 +1,4 @@
-package cellmap
+package draw
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/natonnx/natonnx/cellmap"
 )
 
 // Sizes of a picture, in pixels.
@@ -54,9 +56,9 @@ type look struct {
 	struck bool
 }
 
-func lookOf(op Op, r role) look {
-	l := look{wire: wireInk, width: 1.5, dashed: op == Null, fill: white, ink: ink}
-	if op.Class() == ClassOther {
+func lookOf(op cellmap.Op, r role) look {
+	l := look{wire: wireInk, width: 1.5, dashed: op == cellmap.Null, fill: white, ink: ink}
+	if op.Class() == cellmap.ClassOther {
 		l.fill, l.box = boxFill, boxInk
 	}
 	switch {
@@ -69,7 +71,7 @@ func lookOf(op Op, r role) look {
 		l.wire, l.width, l.fill, l.box, l.ink, l.bold = freshInk, 2.75, freshInk, freshInk, white, true
 	case r == removed:
 		l.wire, l.ink, l.bold = oldInk, oldInk, true
-	case op == Null || r == idle:
+	case op == cellmap.Null || r == idle:
 		l.wire, l.ink, l.fill = wirePale, inkPale, white
 		if l.box != "" {
 			l.box = wirePale
@@ -78,9 +80,9 @@ func lookOf(op Op, r role) look {
 	return l
 }
 
-// DrawSVG draws the panels in rows, as one SVG picture with a white background.
+// SVG draws the panels in rows, as one SVG picture with a white background.
 // The same panels give the same bytes.
-func DrawSVG(w io.Writer, title string, panels []Panel) error {
+func SVG(w io.Writer, title string, panels []Panel) error {
 	if err := checkPanels(panels); err != nil {
 		return err
 	}
@@ -300,7 +302,7 @@ func (b *svg) view(v view, c chart, x, y float64) {
 func (b *svg) cell(v view, c chart) {
 	edges := len(v.form.Edges)
 	for i, w := range c.wires[edges:] {
-		l := lookOf(Skip, v.nodes[v.form.Concat[i]])
+		l := lookOf(cellmap.Skip, v.nodes[v.form.Concat[i]])
 		b.wire(w, l)
 	}
 	// What matters most is drawn last, on top.
@@ -378,7 +380,7 @@ func level(from point, c curve) bool {
 	return same(from.x, c.a.x, c.b.x, c.end.x) || same(from.y, c.a.y, c.b.y, c.end.y)
 }
 
-func (b *svg) label(at rect, e FormEdge, l look) {
+func (b *svg) label(at rect, e cellmap.FormEdge, l look) {
 	s := opLabel(e.Op)
 	x, y := at.x+at.w/2, at.y+at.h/2
 	w := min(at.w, textWidth(s, labelText)+2*labelPad)
