@@ -138,8 +138,13 @@ func copyRange(ctx context.Context, w io.Writer, r io.ReaderAt, at span, buf []b
 // input names is ever written to. A model that would reach 2 GiB, where
 // protobuf ends, has its large tensors moved to external data.
 func (m *Model) Save(ctx context.Context, path string) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return m.saveToDevice(ctx, path, info)
+	if info, err := os.Stat(path); err == nil {
+		if !info.Mode().IsRegular() {
+			return m.saveToDevice(ctx, path, info)
+		}
+		if err := m.spares(path, info); err != nil {
+			return err
+		}
 	}
 	var files transaction
 	defer func() { files.abort() }()
@@ -155,6 +160,22 @@ func (m *Model) Save(ctx context.Context, path string) error {
 		return err
 	}
 	return files.commit()
+}
+
+// spares refuses to replace a file that holds the model's external data.
+func (m *Model) spares(path string, file os.FileInfo) error {
+	seen := map[string]bool{}
+	for _, t := range m.externals() {
+		location := t.External.Location
+		if seen[location] {
+			continue
+		}
+		seen[location] = true
+		if _, data, err := m.dataFile(location); err == nil && os.SameFile(file, data) {
+			return fmt.Errorf("%s: holds external data of %s, want another name for the model", path, m.Path)
+		}
+	}
+	return nil
 }
 
 // saveToDevice writes to what cannot be replaced by a rename: a pipe, /dev/null.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -51,6 +52,9 @@ func outputPath(c *cli.Context, in string) (string, error) {
 // write writes a model that is whole or not there at all.
 func (t *tool) write(ctx context.Context, m *onnxgraph.Model, path string) error {
 	if path == stdio {
+		if hasExternalData(m) {
+			return &ioError{errors.New("standard output: a model with external data can only be written to a file; name one with -o")}
+		}
 		if _, err := m.WriteTo(&cancelled{t.out, ctx}); err != nil {
 			return &ioError{fmt.Errorf("standard output: %w", err)}
 		}

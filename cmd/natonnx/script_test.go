@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/transformer"
 	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 var update = flag.Bool("update", false, "rewrite what the scripts in testdata/script expect")
@@ -29,6 +31,7 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE PROGRAM ARGS...   run a program, which must end with that code
 //	network NAME FILE [OPTION]   make a network of package fixtures (small, batch, dynamo)
+//	external FILE NEW DATA       copy a model, its weights to a data file beside it
 //	decides FILE NULL KEEP SKIP  make a policy that scores every edge alike
 //	json FILE [PATH VALUE]       FILE is JSON, and has that value at a.b.0.c
 //	metadata FILE KEY VALUE      a model has that entry of metadata_props
@@ -40,7 +43,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exitsWith, "network": network, "decides": decides, "json": isJSON,
+			"exits": exitsWith, "network": network, "external": external, "decides": decides, "json": isJSON,
 			"metadata": metadata, "empty": empty, "cut": cut, "table": benchTable,
 		},
 		Setup: func(env *testscript.Env) error {
@@ -87,6 +90,57 @@ func network(ts *testscript.TestScript, _ bool, args []string) {
 	m, err := fixtures.Build(args[0], opt)
 	ts.Check(err)
 	ts.Check(m.Save(context.Background(), ts.MkAbs(args[1])))
+}
+
+// external is written on the wire format, since no command makes such models.
+func external(ts *testscript.TestScript, _ bool, args []string) {
+	model, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var data []byte
+	const graph, initializer, rawData, externalData, dataLocation = 7, 5, 9, 13, 14
+	property := func(key, value string) []byte {
+		p := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), key)
+		return protowire.AppendString(protowire.AppendTag(p, 2, protowire.BytesType), value)
+	}
+	model = eachField(model, graph, func(g []byte) []byte {
+		return eachField(g, initializer, func(tensor []byte) []byte {
+			var out []byte
+			eachField(tensor, rawData, func(raw []byte) []byte {
+				out = eachField(tensor, rawData, nil)
+				for _, p := range [][]byte{
+					property("location", args[2]), property("offset", strconv.Itoa(len(data))), property("length", strconv.Itoa(len(raw))),
+				} {
+					out = protowire.AppendBytes(protowire.AppendTag(out, externalData, protowire.BytesType), p)
+				}
+				out = protowire.AppendVarint(protowire.AppendTag(out, dataLocation, protowire.VarintType), 1)
+				data = append(data, raw...)
+				return nil
+			})
+			return out
+		})
+	})
+	path := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o777))
+	ts.Check(os.WriteFile(path, model, 0o666))
+	ts.Check(os.WriteFile(filepath.Join(filepath.Dir(path), args[2]), data, 0o666))
+}
+
+// eachField replaces every message in a field of that number; a nil change
+// leaves the field out.
+func eachField(message []byte, number protowire.Number, change func([]byte) []byte) (out []byte) {
+	for len(message) > 0 {
+		num, kind, tag := protowire.ConsumeTag(message)
+		n := tag + protowire.ConsumeFieldValue(num, kind, message[tag:])
+		switch {
+		case num != number:
+			out = append(out, message[:n]...)
+		case change != nil:
+			value, _ := protowire.ConsumeBytes(message[tag:])
+			out = protowire.AppendBytes(protowire.AppendTag(out, num, kind), change(value))
+		}
+		message = message[n:]
+	}
+	return out
 }
 
 // decides makes a policy whose weights are all zero but for the last bias, so
