@@ -76,6 +76,14 @@ type nodeFact struct {
 	ActivationBytes int64  `json:"activation_bytes"`
 }
 
+// newInspectFact has empty lists, so that readers of the JSON meet no null.
+func newInspectFact(path string) inspectFact {
+	return inspectFact{
+		Version: version, Input: path, Problems: []problemFact{}, Opsets: []opsetFact{}, Inputs: []valueFact{}, Outputs: []valueFact{},
+		Operators: []countFact{}, Metadata: []entryFact{}, Cells: []cellFact{}, NoCells: []placeFact{},
+	}
+}
+
 func (t *tool) inspect(c *cli.Context) error {
 	args, err := arguments(c, 1)
 	if err != nil {
@@ -108,7 +116,7 @@ func (t *tool) inspect(c *cli.Context) error {
 func (t *tool) invalid(path string, m *onnxgraph.Model, err error) error {
 	var list *onnxgraph.InvalidError
 	var format *onnxgraph.FormatError
-	f := inspectFact{Version: version, Input: path, Problems: []problemFact{}}
+	f := newInspectFact(path)
 	switch {
 	case errors.As(err, &list):
 		for _, p := range list.Problems {
@@ -137,7 +145,6 @@ func (t *tool) invalid(path string, m *onnxgraph.Model, err error) error {
 
 func (f *inspectFact) header(m *onnxgraph.Model) {
 	f.IRVersion, f.Producer, f.ProducerVersion, f.Graph, f.Functions = m.IRVersion, m.Producer, m.ProducerVersion, m.Graph.Name, len(m.Functions)
-	f.Metadata = []entryFact{}
 	for _, o := range m.Opsets {
 		f.Opsets = append(f.Opsets, opsetFact{o.Domain, o.Version})
 	}
@@ -154,7 +161,8 @@ func (f *inspectFact) header(m *onnxgraph.Model) {
 }
 
 func inspected(path string, m *onnxgraph.Model, cells *cellmap.Map, cost *onnxgraph.Cost, nodes bool) inspectFact {
-	f := inspectFact{Version: version, Input: path, Valid: true, Problems: []problemFact{}, Cells: []cellFact{}, NoCells: placeFacts(cells.Refused)}
+	f := newInspectFact(path)
+	f.Valid, f.NoCells = true, placeFacts(cells.Refused)
 	f.header(m)
 	total := newCostFact(m, cost)
 	f.Cost = &total
