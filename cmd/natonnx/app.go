@@ -162,5 +162,10 @@ func arguments(c *cli.Context, want int) ([]string, error) {
 		name := c.Command.HelpName
 		return nil, &usageError{fmt.Sprintf("%s wants %s, found %s", strings.TrimPrefix(name, "natonnx "), wanted, found), usageLine(name, c.Command)}
 	}
+	for _, arg := range c.Args().Slice() {
+		if arg == "" {
+			return nil, usagef("%s: the name is empty", strings.TrimPrefix(c.Command.HelpName, "natonnx "))
+		}
+	}
 	return c.Args().Slice(), nil
 }

@@ -82,7 +82,7 @@ func (t *tool) choose(c *cli.Context, d *decision) error {
 	d.opt.MaxParams = boundOf(c, "max-params").of(before.Params)
 	d.Plan, err = transformer.Choose(c.Context, cells, d.opt)
 	if errors.Is(err, transformer.ErrBounds) {
-		return fmt.Errorf("%s: %w; the input has %s multiply-adds and %s parameters", m.Path, err, amount(before.MAdds), amount(before.Params))
+		return fmt.Errorf("%s: %w; the input has %s multiply-adds and %s parameters, and more --samples or another --seed may find one", m.Path, err, amount(before.MAdds), amount(before.Params))
 	}
 	if err != nil {
 		return err

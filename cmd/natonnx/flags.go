@@ -75,13 +75,19 @@ func choiceFlag(name, value, usage string, among ...string) cli.Flag {
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: &choice{value, among}}
 }
 
-// A count is a flag's value that is a whole number in a range.
+// A count is a flag's value that is a whole number in a range. One that begins
+// below the range has no default of its own.
 type count struct {
 	value    uint64
 	min, max uint64
 }
 
-func (c *count) String() string { return strconv.FormatUint(c.value, 10) }
+func (c *count) String() string {
+	if c.value < c.min {
+		return ""
+	}
+	return strconv.FormatUint(c.value, 10)
+}
 
 func (c *count) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 64)

@@ -23,13 +23,13 @@ func (t *tool) trainCommand() *cli.Command {
 			Description: "Trains by REINFORCE, with the accuracies of a table as reward. TABLE.csv has the columns " +
 				"CIFAR10TestAccuracy200Epochs, CIFAR100TestAccuracy200Epochs, ImageNetTestAccuracy200Epochs, ArchitectureString and UniqueString, " +
 				"and a row for each of the 15,625 cells. The same flags give the same bytes, on the same kind of processor.\n\n" +
-				"An interruption ends the training, and nothing is written.",
+				"An interruption ends the training, and no policy is written.",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "data", Usage: "the `TABLE` of measured accuracies, in CSV"},
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the policy to `OUT`; its name is the policy's"},
 				seedFlag(),
-				countFlag("seeds", 0, 0, 1000, "train `N` policies, with the seeds that follow each other, and keep the best; 0 leaves it to natonnx"),
-				countFlag("steps", 0, 0, math.MaxInt32, "`N` updates of the weights for each policy; 0 leaves it to natonnx"),
+				countFlag("seeds", 0, 1, 1000, "train `N` policies, with seeds that follow each other, and keep the best; without it, as for the built-in policy"),
+				countFlag("steps", 0, 1, math.MaxInt32, "update the weights of each policy `N` times; without it, as for the built-in policy"),
 				&cli.BoolFlag{Name: "published", Usage: "wire the policy as the authors' code does, for comparison"},
 				&cli.StringFlag{Name: "log", Usage: "write the progress to `FILE`, in CSV"},
 				choiceFlag("progress", "auto", "`WHEN` to show progress: auto (on a terminal), plain (line by line) or none", "auto", "plain", "none"),
