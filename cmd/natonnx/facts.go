@@ -96,7 +96,7 @@ type moveFact struct {
 
 func (d *decision) moveFact(m cellmap.Move) moveFact {
 	return moveFact{
-		Cell: m.Cell.Name, CellIndex: m.Cell.Index, Node: m.Edge.Node, Slot: m.Edge.Slot, Source: m.Old().From,
+		Cell: m.Cell.Name, CellIndex: m.Cell.Index, Node: cellmap.Label(m.Edge.Node), Slot: m.Edge.Slot, Source: cellmap.Label(m.Old().From),
 		From: string(m.Old().Op), To: string(m.To), Gated: d.gated(m),
 	}
 }

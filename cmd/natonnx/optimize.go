@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/urfave/cli/v2"
 )
@@ -59,7 +60,7 @@ func (d *decision) stamp() *onnxgraph.Patch {
 	}
 	var moves []move
 	for _, m := range d.Moves {
-		moves = append(moves, move{m.Cell.Name, m.Edge.Node, m.Edge.Slot, string(m.Old().Op), string(m.To)})
+		moves = append(moves, move{m.Cell.Name, cellmap.Label(m.Edge.Node), m.Edge.Slot, string(m.Old().Op), string(m.To)})
 	}
 	list, err := json.Marshal(moves)
 	if err != nil {

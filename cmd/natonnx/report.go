@@ -107,7 +107,7 @@ func (d *decision) arrow(m cellmap.Move) string {
 
 // wanted writes a move that need not be possible.
 func wanted(m cellmap.Move) string {
-	return fmt.Sprintf("node %d: %s<%d -> %s", m.Edge.Node, opName(m.Old().Op), m.Old().From, opName(m.To))
+	return fmt.Sprintf("node %d: %s from %d -> %s", cellmap.Label(m.Edge.Node), opName(m.Old().Op), cellmap.Label(m.Old().From), opName(m.To))
 }
 
 func opName(op cellmap.Op) string {
