@@ -19,7 +19,7 @@ func (t *tool) cellsCommand() *cli.Command {
 		ArgsUsage: "IN [-o OUT.svg|OUT.dot|OUT.html]",
 		Description: "Draws one panel for each type of cell. The name of OUT says the form: SVG, Graphviz or a page for browsers. " +
 			"Without -o the cells are printed in compact form: x<f is operation x from node f (c3 a 3x3 convolution, w depthwise, s separable, " +
-			"d dilated, M and A max and average pooling, S skip, N null), | separates nodes 2, 3, ..., and cat lists the output.",
+			"d dilated, M and A max and average pooling, S skip, N null), | separates the nodes, which are 2, 3, ... after the inputs 0 and 1, and cat lists the output.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "draw to `OUT`, a name that ends in .svg, .dot or .html; - is standard output as SVG"},
 			&cli.BoolFlag{Name: "genotype", Usage: "print the cells as the authors of NAT write them, in Python"},

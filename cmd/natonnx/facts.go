@@ -78,8 +78,8 @@ func newCellFact(m *cellmap.Map, c *cellmap.Cell) cellFact {
 	}
 }
 
-// A moveFact is a change of one edge: slot 0 or 1 of a node of a cell. It saves
-// what the operators that go cost.
+// A moveFact is a change of one edge: slot 0 or 1 of a node of a cell. Nodes are
+// numbered as in figures (cellmap.Label). It saves what the operators that go cost.
 type moveFact struct {
 	Cell         string `json:"cell"`
 	CellIndex    int    `json:"cell_index"`
