@@ -7,8 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-const about = "rewrites ONNX networks: it finds their blocks, replaces redundant operations by skip or null connections " +
-	"as a trained policy decides, and writes a valid ONNX file back"
+const about = "rewrites ONNX networks: it finds their blocks, adds skip connections and replaces operations by skip or " +
+	"null connections as a trained policy decides, and writes a valid ONNX file back"
 
 // help prints what the program or one of its verbs does.
 func (t *tool) help(line *commandLine) {

@@ -15,7 +15,7 @@ func (t *tool) optimizeCommand() *cli.Command {
 		Name:      "optimize",
 		Usage:     "rewrite a network as a policy decides",
 		ArgsUsage: "IN [-o OUT]",
-		Description: "Reads the ONNX file IN, finds its cells, lets a policy replace operations by skip or null connections, " +
+		Description: "Reads the ONNX file IN, finds its cells, lets a policy add skips and replace operations by skips or nulls, " +
 			"and writes the valid result to OUT. Everything that no decision touches stays as it is, byte for byte.\n\n" +
 			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.",
 		Flags:  append(outputFlags(), decisionFlags()...),
