@@ -44,6 +44,8 @@ type Cell struct {
 	Concat []int
 	Join   *onnxgraph.Node // the Concat in the network, where there is one
 	Output string          // the value that leaves the cell
+
+	passes []*onnxgraph.Node // give other names to values of nodes: Identity, Dropout
 }
 
 // A Kind names what sort of block a cell was lifted from.

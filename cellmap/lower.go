@@ -64,6 +64,9 @@ func (c *Cell) eachOperator(visit func(*onnxgraph.Node)) {
 			visit(n)
 		}
 	}
+	for _, n := range c.passes {
+		visit(n)
+	}
 	if c.Join != nil {
 		visit(c.Join)
 	}

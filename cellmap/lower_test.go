@@ -22,6 +22,7 @@ var small = map[string]fixtures.Options{
 	"resnet50":           {Width: 0.125, Size: 64, Classes: 10, Dialect: fixtures.Dialect{FoldBN: true}},
 	"resnet20":           {Dialect: fixtures.Dialect{Names: fixtures.Dynamo, FoldBN: true}},
 	"preact_resnet20":    {},
+	"resnet14":           {Width: 0.5, Dialect: fixtures.Dialect{Identity: true, Dropout: true, Sum: true}},
 	"vgg16":              {Width: 0.125, Size: 64, Classes: 10},
 	"vgg16_bn":           {Width: 0.125, Size: 64, Classes: 10, Dialect: fixtures.Dialect{Opset: 9, Names: fixtures.Legacy}},
 	"mobilenet_v2":       {Width: 0.5, Size: 64, Classes: 10},

@@ -113,6 +113,8 @@ func (p *parser) read(n *onnxgraph.Node) error {
 		}
 		if t.edge != nil { // the value keeps its single reader
 			t.edge.Nodes, t.edge.Value = append(t.edge.Nodes, n), n.Outputs[0]
+		} else {
+			p.cell.passes = append(p.cell.passes, n)
 		}
 		p.terms[n.Outputs[0]] = t
 		return nil
