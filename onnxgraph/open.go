@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Open reads the structure of an ONNX file. Symbolic links are followed, and
@@ -88,6 +90,9 @@ func notONNX(head []byte) string {
 		if len(text) >= len(f.magic) && equalFoldASCII(text[:len(f.magic)], f.magic) {
 			return f.what
 		}
+	}
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) && !unicode.IsSpace(r) }) {
+		return "is text, not an ONNX model"
 	}
 	return ""
 }

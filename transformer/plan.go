@@ -15,7 +15,7 @@ import (
 
 // Options say how a network's transformation is chosen.
 type Options struct {
-	Policy Policy // nil makes no decision
+	Policy Policy // nil: the input itself is the only candidate
 	Rules  Rules
 	// Samples is how many transformations are drawn from the policy; the input
 	// itself is always a candidate too.
@@ -80,14 +80,12 @@ func (p *Plan) Destructive(init cellmap.SkipInit) bool {
 // with the input as a candidate).
 func Choose(ctx context.Context, m *cellmap.Map, opt Options) (*Plan, error) {
 	c := &chooser{Map: m, opt: opt, plan: &Plan{Map: m, Before: m.Model.Cost(m.Types), Result: m.Model}}
-	c.plan.After = c.plan.Before
-	if opt.Policy == nil {
-		return c.plan, nil
-	}
 	if c.opt.MaxMAdds == 0 {
 		c.opt.MaxMAdds = c.plan.Before.MAdds
 	}
-	if err := c.score(ctx); err != nil {
+	if opt.Policy == nil {
+		c.opt.Samples = 0
+	} else if err := c.score(ctx); err != nil {
 		return nil, err
 	}
 	chosen, err := c.decide(ctx, c.draw())
