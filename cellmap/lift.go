@@ -153,6 +153,7 @@ type unit struct {
 func (u *unit) isPointwise() bool { return u.op == "conv_1x1" && u.stride == 1 }
 
 // unit reads the unit that begins at a stretch, or nil, and the stretch after it.
+// Skips that an earlier lowering added to its sum belong to it.
 func (l *lifter) unit(at int) (*unit, int) {
 	if !l.is(at, roleOp) {
 		return nil, at
@@ -166,7 +167,7 @@ func (l *lifter) unit(at int) (*unit, int) {
 	if w := l.types.Of(n.Input(1)).Shape; n.Is("Conv") && len(w) == 4 {
 		u.out, u.in = w[0].N, w[1].N*n.Int("group", 1)
 	}
-	for at++; l.is(at, roleAffine) || l.is(at, roleAct) || l.is(at, rolePass); at++ {
+	for at++; l.is(at, roleAffine) || l.is(at, roleAct) || l.is(at, rolePass) || l.isAdded(at); at++ {
 	}
 	return u, at
 }

@@ -373,7 +373,7 @@ func TestLiftUnderstandsWhatWasLowered(t *testing.T) {
 				want[i] = c.Form()
 			}
 			for _, move := range allMoves(lifted) {
-				if move.Old().Op == cellmap.Null && move.Cell.Index > 0 {
+				if move.Old().Op == cellmap.Null {
 					moves = append(moves, move)
 					want[move.Cell.Index].Edges[2*(move.Edge.Node-2)+move.Edge.Slot].Op = cellmap.Skip
 				}
@@ -388,6 +388,9 @@ func TestLiftUnderstandsWhatWasLowered(t *testing.T) {
 				continue
 			}
 			for i, c := range again.Cells {
+				if c.Name != lifted.Cells[i].Name {
+					t.Errorf("%s: cell %q was %q", name, c.Name, lifted.Cells[i].Name)
+				}
 				if !c.Form().Equal(want[i]) {
 					t.Errorf("%s, %s: %v, want %v", name, lifted.Cells[i].Name, c.Form(), want[i])
 				}

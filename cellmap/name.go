@@ -66,7 +66,7 @@ func sharedPath(c *Cell, source func(*onnxgraph.Node) string) string {
 	shared, first := "", true
 	c.eachOperator(func(n *onnxgraph.Node) {
 		name := source(n)
-		if name == "" {
+		if name == "" || strings.HasPrefix(n.Name, added) {
 			return
 		}
 		if first {

@@ -151,6 +151,9 @@ func (p *parser) readOp(n *onnxgraph.Node) error {
 func (p *parser) readAffine(n *onnxgraph.Node) error {
 	in := p.dataInputs(n)[0]
 	t, ok := p.terms[in]
+	if p.fromPrevious(onnxgraph.Use{Node: n, Input: 0}) {
+		t = term{node: 0}
+	}
 	switch {
 	case !ok:
 		return Refusal{Where: n.String(), Reason: "reads a value from outside the block"}
@@ -201,7 +204,7 @@ func (p *parser) readSum(n *onnxgraph.Node) error {
 		if !p.sameShape(name, n.Outputs[0]) {
 			return Refusal{Where: n.String(), Reason: fmt.Sprintf("operand %d broadcasts: %v into %v", i, p.types.Of(name).Shape, p.types.Of(n.Outputs[0]).Shape)}
 		}
-		e, err := p.operand(n, name)
+		e, err := p.operand(onnxgraph.Use{Node: n, Input: i})
 		if err != nil {
 			return err
 		}
@@ -220,10 +223,21 @@ func (p *parser) readSum(n *onnxgraph.Node) error {
 	return nil
 }
 
+// fromPrevious reports whether a read is that of a skip which an earlier lowering
+// added in the first cell: both its inputs are one value, and such skips are
+// from node 0.
+func (p *parser) fromPrevious(u onnxgraph.Use) bool {
+	return len(p.out.Cells) == 0 && isAddedSkip(u) && u.Node.Inputs[u.Input] == p.cell.Inputs[1]
+}
+
 // operand returns the edge by which a value enters a sum.
-func (p *parser) operand(sum *onnxgraph.Node, name string) (Edge, error) {
+func (p *parser) operand(u onnxgraph.Use) (Edge, error) {
+	name := u.Node.Inputs[u.Input]
 	t := p.terms[name]
-	if t.edge != nil && (t.edge.From == p.head || t.edge.Op == Skip || strings.HasPrefix(sum.Name, added)) {
+	switch {
+	case p.fromPrevious(u):
+		return Edge{Op: Skip, Stride: 1}, nil
+	case t.edge != nil && (t.edge.From == p.head || t.edge.Op == Skip || strings.HasPrefix(u.Node.Name, added)):
 		return *t.edge, nil
 	}
 	node, err := p.node(name)
