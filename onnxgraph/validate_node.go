@@ -34,7 +34,10 @@ func (v *validator) checkNode(s *scope, n *Node) {
 	}
 	c := opCheck{v, s, n}
 	if sig, ok := signatures[n.OpType]; ok {
-		c.signature(sig)
+		c.signature(sig, "")
+	}
+	if sig, ok := narrowed[n.OpType]; ok && v.model.OpsetVersion() >= sig.since {
+		c.signature(sig.signature, fmt.Sprintf(" since opset %d, which made attributes inputs", sig.since))
 	}
 	if check := opChecks[n.OpType]; check != nil {
 		check(&c)

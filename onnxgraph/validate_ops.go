@@ -36,19 +36,30 @@ var signatures = map[string]signature{
 	"Tanh": {1, 1, ""}, "Erf": {1, 1, ""}, "Exp": {1, 1, ""}, "Log": {1, 1, ""}, "Sqrt": {1, 1, ""}, "Abs": {1, 1, ""}, "Neg": {1, 1, ""},
 	"Softmax": {1, 1, ""}, "LogSoftmax": {1, 1, ""}, "Softplus": {1, 1, ""}, "HardSwish": {1, 1, ""}, "Clip": {1, 3, ""}, "Dropout": {1, 3, ""},
 	"Identity": {1, 1, ""}, "Flatten": {1, 1, ""}, "Transpose": {1, 1, ""}, "Shape": {1, 1, ""}, "Cast": {1, 1, "to"},
-	"Reshape": {1, 2, ""}, "Squeeze": {1, 2, ""}, "Unsqueeze": {1, 2, ""}, "Gather": {2, 2, ""},
+	"Squeeze": {1, 2, ""}, "Gather": {2, 2, ""},
 }
 
-// signature checks the number of inputs and that those that must be there are.
-func (c *opCheck) signature(sig signature) {
+// narrowed lists operators whose attributes became inputs in some opset version:
+// files that were renumbered without being converted still have the attributes.
+var narrowed = map[string]struct {
+	since int64
+	signature
+}{
+	"Reshape": {5, signature{2, 2, ""}}, "Upsample": {9, signature{2, 2, ""}}, "Slice": {10, signature{3, 5, ""}},
+	"TopK": {10, signature{2, 2, ""}}, "Pad": {11, signature{2, 4, ""}}, "Unsqueeze": {13, signature{2, 2, ""}},
+}
+
+// signature checks the number of inputs and that those that must be there are;
+// since says from when on, where that matters.
+func (c *opCheck) signature(sig signature, since string) {
 	n := len(c.node.Inputs)
 	switch {
 	case sig.min == sig.max && n != sig.min:
-		c.failf("has %d inputs, want %d", n, sig.min)
+		c.failf("has %d inputs, want %d%s", n, sig.min, since)
 	case n < sig.min:
-		c.failf("has %d inputs, want %d or more", n, sig.min)
+		c.failf("has %d inputs, want %d or more%s", n, sig.min, since)
 	case sig.max > 0 && n > sig.max:
-		c.failf("has %d inputs, want %d at most", n, sig.max)
+		c.failf("has %d inputs, want %d at most%s", n, sig.max, since)
 	}
 	for i := range min(n, sig.min) {
 		if c.node.Inputs[i] == "" {
