@@ -164,14 +164,8 @@ func (m *Model) Save(ctx context.Context, path string) error {
 
 // spares refuses to replace a file that holds the model's external data.
 func (m *Model) spares(path string, file os.FileInfo) error {
-	seen := map[string]bool{}
-	for _, t := range m.externals() {
-		location := t.External.Location
-		if seen[location] {
-			continue
-		}
-		seen[location] = true
-		if _, data, err := m.dataFile(location); err == nil && os.SameFile(file, data) {
+	for _, t := range onePerFile(m.externals()) {
+		if _, data, err := m.dataFile(t.External.Location); err == nil && os.SameFile(file, data) {
 			return fmt.Errorf("%s: holds external data of %s, want another name for the model", path, m.Path)
 		}
 	}
@@ -203,6 +197,16 @@ func (m *Model) externals() []*Tensor {
 		}
 	})
 	return out
+}
+
+// onePerFile returns the first tensor of each external data file.
+func onePerFile(external []*Tensor) []*Tensor {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(external, func(t *Tensor) bool {
+		again := seen[t.External.Location]
+		seen[t.External.Location] = true
+		return again
+	})
 }
 
 // eachTensor visits initializers and attribute tensors, subgraphs included.
@@ -264,13 +268,8 @@ func (m *Model) saveData(ctx context.Context, path string, files *transaction) (
 
 // copyData copies the data files of an unedited model to another folder.
 func (m *Model) copyData(ctx context.Context, external []*Tensor, dir string, files *transaction) error {
-	seen := map[string]bool{}
-	for _, t := range external {
+	for _, t := range onePerFile(external) {
 		location := t.External.Location
-		if seen[location] {
-			continue
-		}
-		seen[location] = true
 		from, _, err := m.dataFile(location)
 		if err != nil {
 			return fmt.Errorf("%s: tensor %s: %w", m.Path, quote(t.Name), err)
