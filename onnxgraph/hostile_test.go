@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -90,7 +89,7 @@ func oneLine(t *testing.T, path string, err error, took time.Duration) {
 		t.Errorf("a %T: %v", err, err)
 	case !strings.HasPrefix(err.Error(), path+": "), strings.Contains(err.Error(), "\n"), len(err.Error()) > 1000:
 		t.Errorf("not one short line that begins with the file: %.2000q", err)
-	case took > time.Second:
+	case took > 20*time.Second: // a hang, not a busy machine
 		t.Errorf("took %v", took)
 	}
 }
@@ -98,9 +97,7 @@ func oneLine(t *testing.T, path string, err error, took time.Duration) {
 func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo.onnx")
-	if err := syscall.Mkfifo(fifo, 0o666); err != nil {
-		t.Skip(err)
-	}
+	pipe(t, fifo)
 	link := filepath.Join(dir, "link.onnx")
 	must(t, os.Symlink(dir, link))
 	for path, want := range map[string]string{dir: "is a folder", fifo: "is not a regular file", "/dev/zero": "is not a regular file", link: "is a folder"} {

