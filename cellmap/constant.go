@@ -89,6 +89,8 @@ func (l *lowerer) applyOne(n *onnxgraph.Node, c constant) (constant, error) {
 			return nil, errPadding
 		}
 		return c, nil
+	case "Pad":
+		return c, l.zeroBorder(n, c)
 	case "Conv":
 		return l.convolve(n, c)
 	case "BatchNormalization":
@@ -116,6 +118,16 @@ func padded(n *onnxgraph.Node) bool {
 	}
 	auto := n.Str("auto_pad", "NOTSET")
 	return auto != "NOTSET" && auto != "VALID" || n.Int("ceil_mode", 0) != 0
+}
+
+// zeroBorder returns nil where padding a constant gives that constant again:
+// zeros around zeros.
+func (l *lowerer) zeroBorder(n *onnxgraph.Node, c constant) error {
+	border, err := l.weight(n, 2)
+	if err == nil && (n.Str("mode", "constant") != "constant" || n.Float("value", 0) != 0 || !border.isZero() || !c.isZero()) {
+		err = errPadding
+	}
+	return err
 }
 
 // convolve computes a convolution of a constant: bias + the sum of the weights

@@ -155,6 +155,9 @@ func (u *unit) isPointwise() bool { return u.op == "conv_1x1" && u.stride == 1 }
 // unit reads the unit that begins at a stretch, or nil, and the stretch after it.
 // Skips that an earlier lowering added to its sum belong to it.
 func (l *lifter) unit(at int) (*unit, int) {
+	if l.is(at, rolePad) {
+		at++
+	}
 	if !l.is(at, roleOp) {
 		return nil, at
 	}

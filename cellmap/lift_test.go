@@ -60,6 +60,7 @@ var dialects = map[string]fixtures.Dialect{
 	"dynamo":         {Names: fixtures.Dynamo, FoldBN: true, DynamicBatch: true},
 	"reshape tail":   {ReshapeTail: true, DynamicBatch: true},
 	"identity nodes": {Identity: true, Dropout: true},
+	"tensorflow":     {Pad: true, FoldBN: true},
 }
 
 func TestLiftFindsThePublishedBlocksInEveryDialect(t *testing.T) {

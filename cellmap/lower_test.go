@@ -25,7 +25,7 @@ var small = map[string]fixtures.Options{
 	"resnet14":           {Width: 0.5, Dialect: fixtures.Dialect{Identity: true, Dropout: true, Sum: true}},
 	"vgg16":              {Width: 0.125, Size: 64, Classes: 10},
 	"vgg16_bn":           {Width: 0.125, Size: 64, Classes: 10, Dialect: fixtures.Dialect{Opset: 9, Names: fixtures.Legacy}},
-	"mobilenet_v2":       {Width: 0.5, Size: 64, Classes: 10},
+	"mobilenet_v2":       {Width: 0.5, Size: 64, Classes: 10, Dialect: fixtures.Dialect{Pad: true}},
 	"squeezenet1_1":      {Size: 64, Classes: 10},
 	"alexnet":            {Width: 0.25, Classes: 10},
 	"shufflenet_v2_x1_0": {Size: 64, Classes: 10},

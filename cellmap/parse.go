@@ -100,6 +100,8 @@ func (p *parser) read(n *onnxgraph.Node) error {
 		return fail("stands behind the concatenation that ends the block")
 	}
 	switch p.roleOf(n) {
+	case rolePad:
+		return p.readPad(n)
 	case roleOp:
 		return p.readOp(n)
 	case roleAffine:
@@ -126,6 +128,19 @@ func (p *parser) read(n *onnxgraph.Node) error {
 	return fail(p.whyNot(n))
 }
 
+// readPad opens an edge that the one convolution or pooling behind completes
+// (exports of TensorFlow pad before they convolve).
+func (p *parser) readPad(n *onnxgraph.Node) error {
+	out := n.Outputs[0]
+	readers := p.index.Consumers[out]
+	if len(readers) != 1 || p.roleOf(readers[0].Node) != roleOp || p.index.Output[out] != nil {
+		return Refusal{Where: n.String(), Reason: "pads for something else than one convolution or pooling"}
+	}
+	from, err := p.node(n.Input(0))
+	p.terms[out] = term{edge: &Edge{From: from, Nodes: []*onnxgraph.Node{n}, Value: out}}
+	return err
+}
+
 func (p *parser) readOp(n *onnxgraph.Node) error {
 	op, stride, err := p.operation(n)
 	if err != nil {
@@ -136,11 +151,15 @@ func (p *parser) readOp(n *onnxgraph.Node) error {
 			return Refusal{Where: n.String(), Reason: "its second output is read too"}
 		}
 	}
-	from, err := p.node(n.Input(0))
-	if err != nil {
-		return err
+	e := p.terms[n.Input(0)].edge
+	if e == nil || e.Op != "" { // else a padding has opened it
+		from, err := p.node(n.Input(0))
+		if err != nil {
+			return err
+		}
+		e = &Edge{From: from}
 	}
-	e := &Edge{Op: op, Stride: stride, From: from, Nodes: []*onnxgraph.Node{n}, Value: n.Outputs[0]}
+	e.Op, e.Stride, e.Nodes, e.Value = op, stride, append(e.Nodes, n), n.Outputs[0]
 	p.terms[e.Value] = term{edge: e}
 	return nil
 }

@@ -12,6 +12,7 @@ type opRole uint8
 const (
 	roleNone   opRole = iota // has no place in a cell
 	roleOp                   // an operation of the vocabulary: the heart of an edge
+	rolePad                  // a border: belongs to the operation after it
 	roleAffine               // a per-channel scale or shift: belongs to the operation before it
 	roleAct                  // an element-wise function: the activation of a node
 	rolePass                 // computes nothing at inference
@@ -23,6 +24,7 @@ const (
 // it as an activation computes each element from that element alone.
 var roles = map[string]opRole{
 	"Conv": roleOp, "MaxPool": roleOp, "AveragePool": roleOp,
+	"Pad":                rolePad,
 	"BatchNormalization": roleAffine,
 	"Relu":               roleAct, "LeakyRelu": roleAct, "PRelu": roleAct, "Clip": roleAct, "Sigmoid": roleAct,
 	"HardSigmoid": roleAct, "HardSwish": roleAct, "Tanh": roleAct, "Elu": roleAct, "Selu": roleAct,
