@@ -31,19 +31,27 @@ func Lift(m *onnxgraph.Model) *Map {
 		for l.isAdded(l.at) {
 			l.at++
 		}
-		before := l.at
-		for _, pattern := range patterns {
-			if l.at == before {
-				pattern(l)
-			}
-		}
-		if l.at == before {
+		if !l.recognise() {
 			l.at = l.from
 			l.pass()
 		}
 	}
 	l.finish()
 	return l.out
+}
+
+// recognise tries the patterns at the current stretch.
+func (l *lifter) recognise() bool {
+	at := l.at
+	if at == len(l.stretches) {
+		return false
+	}
+	for _, pattern := range patterns {
+		if pattern(l); l.at != at {
+			return true
+		}
+	}
+	return false
 }
 
 // patterns are the kinds of blocks, tried in this order at every stretch. Each
@@ -195,8 +203,9 @@ func (l *lifter) addCell(kind Kind) {
 		nodes = append(nodes, s.nodes...)
 	}
 	c, err := l.parse(kind, l.stretches[l.from].in, l.stretches[l.at-1].out, nodes)
-	var r Refusal
-	if errors.As(err, &r) {
+	if err != nil {
+		r := Refusal{Where: nodes[0].String(), Reason: err.Error()}
+		errors.As(err, &r) // which knows the place better
 		l.out.Refused = append(l.out.Refused, r)
 		return
 	}
