@@ -177,3 +177,38 @@ func TestChooseStopsWhenCancelled(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
+
+// What the built-in policy makes of ResNet-18's first block and of MobileNetV2's
+// repeated blocks is what the paper's authors published for them: NAT_ResBlock
+// and the normal cell of NAT_MobileNetv2.
+func TestBuiltinPolicyFindsPublishedCells(t *testing.T) {
+	policy, err := transformer.Builtin(transformer.DefaultPolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ network, cell, want string }{
+		{"resnet18", "layer1.0", "N<0 S<1 | S<0 c3<2 | S<0 c3<3 | S<2 S<4 cat[5]"},
+		{"mobilenet_v2", "features.6", "N<0 c1<1 | N<0 s3<2 | S<0 c1<3 | S<1 S<4 cat[5]"},
+	} {
+		model, err := fixtures.Build(tc.network, fixtures.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := cellmap.Lift(model)
+		p := choose(t, m, transformer.Options{Policy: policy})
+		for _, c := range m.Cells {
+			if c.Name != tc.cell {
+				continue
+			}
+			form := c.Form()
+			for _, move := range p.Moves {
+				if move.Cell == c {
+					form.Edges[2*(move.Edge.Node-2)+move.Edge.Slot].Op = move.To
+				}
+			}
+			if got := form.Published().String(); got != tc.want {
+				t.Errorf("%s %s: %s, want the published %s", tc.network, tc.cell, got, tc.want)
+			}
+		}
+	}
+}

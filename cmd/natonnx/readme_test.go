@@ -49,7 +49,7 @@ func readmeTable(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("| network | cells | moves | not possible | parameters | multiply-adds | retraining |\n|---|---|---|---|---|---|---|\n")
-	for _, name := range []string{"resnet20", "resnet18", "resnet50", "mobilenet_v2"} {
+	for _, name := range []string{"resnet20", "resnet18", "resnet50", "mobilenet_v2", "vgg16"} {
 		m, err := fixtures.Build(name, fixtures.Options{})
 		if err != nil {
 			t.Fatal(err)
