@@ -92,9 +92,6 @@ type Edge struct {
 	Value string
 }
 
-// Editable reports whether a decision may change the edge.
-func (e *Edge) Editable() bool { return !e.Fixed }
-
 // A Refusal is a place in the network that stays as it is, and the reason.
 type Refusal struct {
 	Where  string // what the user finds in the network: a node, a cell's edge

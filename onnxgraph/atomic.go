@@ -75,6 +75,25 @@ func cause(err error) error {
 	return err
 }
 
+// WriteFile writes a file as [Model.Save] writes a model: it appears whole or not
+// at all, and what was there before stays until then. A pipe or a device is
+// written to as it is.
+func WriteFile(path string, data []byte) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(path, data, 0o666)
+	}
+	var files transaction
+	defer func() { files.abort() }()
+	err := files.write(path, int64(len(data)), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return files.commit()
+}
+
 // write adds a file with that content.
 func (t *transaction) write(path string, size int64, content func(io.Writer) error) error {
 	f, err := t.create(path, size)

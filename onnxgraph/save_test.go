@@ -180,6 +180,28 @@ func TestSaveWithoutRoomOrRight(t *testing.T) {
 	}
 }
 
+// Other files appear as models do: whole, and without litter.
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "picture.svg")
+	for _, text := range []string{"first", "second, and longer"} {
+		must(t, onnxgraph.WriteFile(path, []byte(text)))
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("read %q, %v, want %q", got, err, text)
+		}
+	}
+	if all := listing(t, dir); len(all) != 1 {
+		t.Errorf("%v in the folder, want the one file", all)
+	}
+	if err := onnxgraph.WriteFile(filepath.Join(dir, "absent", "x"), nil); err == nil || strings.Contains(err.Error(), ".tmp") {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+	must(t, onnxgraph.WriteFile(os.DevNull, []byte("x")))
+	if info, err := os.Stat(os.DevNull); err != nil || info.Mode().IsRegular() {
+		t.Errorf("%s was replaced", os.DevNull)
+	}
+}
+
 func TestSaveKeepsModeAndHonoursUmask(t *testing.T) {
 	umask(t, 0o027)
 	dir := t.TempDir()

@@ -110,7 +110,7 @@ type scanner struct {
 // spend accounts for memory that decoding is about to take.
 func (s *scanner) spend(bytes int) error {
 	if s.memory += bytes; s.memory > maxMemory {
-		return formatErrorf("", "the structure takes more than %d MiB of memory: the file is damaged or hostile", maxMemory>>20)
+		return formatErrorf("", "the structure takes more than %d MiB of memory, want less: no network known is that large", maxMemory>>20)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/cellmap/draw"
+	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/urfave/cli/v2"
 )
 
@@ -124,7 +125,7 @@ func (t *tool) draw(picture drawing, out string, d *decision, variants []*varian
 		_, err := t.out.Write(b.Bytes())
 		return err
 	}
-	if err := writeFile(out, b.Bytes()); err != nil {
+	if err := onnxgraph.WriteFile(out, b.Bytes()); err != nil {
 		return err
 	}
 	t.hint("drew %s to %s", plural(len(panels), "panel"), out)

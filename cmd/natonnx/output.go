@@ -87,16 +87,3 @@ func (w *cancelled) Write(p []byte) (int, error) {
 	}
 	return w.Writer.Write(p)
 }
-
-// writeFile writes a file that is no model. One that cannot be written whole is
-// removed.
-func writeFile(path string, data []byte) error {
-	err := os.WriteFile(path, data, 0o666)
-	if err == nil {
-		return nil
-	}
-	if info, stat := os.Lstat(path); stat == nil && info.Mode().IsRegular() && info.Size() < int64(len(data)) {
-		os.Remove(path)
-	}
-	return err
-}
