@@ -25,10 +25,11 @@ var below = map[string][]string{
 
 	"engine/cpu":       {},
 	"engine/vec":       {"engine/cpu"},
-	"engine/conv":      {"engine/cpu", "engine/vec"},
-	"engine/depthwise": {"engine/cpu", "engine/vec"},
-	"engine/pool":      {"engine/cpu", "engine/vec"},
-	"engine":           {"onnxgraph", "engine/cpu", "engine/vec", "engine/conv", "engine/depthwise", "engine/pool"},
+	"engine/window":    {},
+	"engine/conv":      {"engine/cpu", "engine/vec", "engine/window"},
+	"engine/depthwise": {"engine/cpu", "engine/vec", "engine/window"},
+	"engine/pool":      {"engine/cpu", "engine/vec", "engine/window"},
+	"engine":           {"onnxgraph", "engine/cpu", "engine/vec", "engine/conv", "engine/depthwise", "engine/pool", "engine/window"},
 	"engine/learn":     {"engine", "engine/cpu", "engine/vec", "onnxgraph"},
 	"engine/backend":   {"engine", "onnxgraph"},
 
@@ -47,7 +48,7 @@ var below = map[string][]string{
 }
 
 // library is what others import: it never prints, logs or exits.
-var library = []string{"onnxgraph", "cellmap", "cellmap/draw", "engine", "engine/cpu", "engine/vec", "engine/conv", "engine/depthwise",
+var library = []string{"onnxgraph", "cellmap", "cellmap/draw", "engine", "engine/cpu", "engine/vec", "engine/window", "engine/conv", "engine/depthwise",
 	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/dataset", "train/measure", "fixtures"}
 
 func TestImportsRunDownwards(t *testing.T) {
