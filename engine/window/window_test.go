@@ -17,7 +17,7 @@ func TestOut(t *testing.T) {
 		{"one dimension", []int{10}, []int{4}, []int{3}, nil, nil, nil, false, [3]int{1, 1, 3}},
 		{"floor", []int{4, 4}, []int{3, 3}, []int{2, 2}, nil, nil, nil, false, [3]int{1, 1, 1}},
 		{"ceil", []int{4, 4}, []int{3, 3}, []int{2, 2}, nil, nil, nil, true, [3]int{1, 2, 2}},
-		{"ceil, but the last window would lie in the padding", []int{2, 2}, []int{1, 1}, []int{2, 2}, nil, []int{0, 0}, []int{1, 1}, true, [3]int{1, 1, 1}},
+		{"ceil, but the last window would begin past the image", []int{3, 3}, []int{2, 2}, []int{3, 3}, nil, nil, nil, true, [3]int{1, 1, 1}},
 		{"three dimensions", []int{4, 5, 6}, []int{2, 2, 2}, nil, nil, nil, nil, false, [3]int{3, 4, 5}},
 	} {
 		s, err := New(c.in, c.kernel, c.stride, c.dil, c.b, c.e, c.ceil)
