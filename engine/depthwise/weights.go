@@ -1,0 +1,47 @@
+// Package depthwise convolves each channel of an image with a window of its
+// own, forwards and backwards, on float32 in channels-last order:
+// [batch][pixels][channels].
+//
+// One kernel does all three: a tile of up to 3 x 4 results in registers, 16 or 8
+// channels wide, each the sum over a list of places of image times weight. For
+// the gradient of the weights, the window's elements are the results and the
+// pixels are the places.
+package depthwise
+
+// Weights are the windows of all channels in the order that kernels read.
+type Weights struct {
+	channels int
+	kernel   [3]int
+	values   []float32 // [tap][channels]
+	step     int       // from one tap to the next: channels, or 0 if all taps are equal
+}
+
+// Pack returns the Weights of w, in ONNX's order [channels][1][depth][height][width].
+func Pack(channels int, kernel [3]int, w []float32) *Weights {
+	p := &Weights{channels: channels, kernel: kernel, step: channels}
+	p.values = make([]float32, channels*p.taps())
+	p.Repack(w)
+	return p
+}
+
+// Repack replaces the values of packed weights by w, in the order of [Pack].
+func (p *Weights) Repack(w []float32) {
+	taps := p.taps()
+	for c := range p.channels {
+		for k, v := range w[c*taps : (c+1)*taps] {
+			p.values[k*p.channels+c] = v
+		}
+	}
+}
+
+// Uniform returns Weights that are equal everywhere: with 1/taps, the mean over
+// the window. They cannot be repacked.
+func Uniform(channels int, kernel [3]int, value float32) *Weights {
+	p := &Weights{channels: channels, kernel: kernel, values: make([]float32, channels)}
+	for c := range p.values {
+		p.values[c] = value
+	}
+	return p
+}
+
+func (p *Weights) taps() int { return p.kernel[0] * p.kernel[1] * p.kernel[2] }
