@@ -10,8 +10,8 @@ import (
 // output channels is narrow where that suffices.
 var tiles = [...]struct{ rows, wide, narrow int }{
 	cpu.Portable: {2, 4, 4},
-	cpu.AVX2:     {2, 4, 4},
-	cpu.AVX512:   {2, 4, 4},
+	cpu.AVX2:     {6, 16, 16},
+	cpu.AVX512:   {12, 32, 16},
 }
 
 // Weights are packed for the kernels: by group, by panel of output channels,

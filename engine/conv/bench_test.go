@@ -1,0 +1,80 @@
+package conv
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/natonnx/natonnx/engine/cpu"
+)
+
+// gflops reports the rate of a computation of that many multiply-adds.
+func gflops(b *testing.B, products int) {
+	b.ReportMetric(2*float64(products)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchWorkers runs f with one worker and with one for each core.
+func benchWorkers(b *testing.B, name string, products int, f func(t *cpu.Team)) {
+	for _, workers := range []string{"one", "all"} {
+		team := cpu.NewTeam(map[string]int{"one": 1}[workers])
+		b.Run(name+"/workers="+workers, func(b *testing.B) {
+			for b.Loop() {
+				f(team)
+			}
+			gflops(b, products)
+		})
+	}
+}
+
+func BenchmarkMatrix(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{256, 512, 1024} {
+		x, y, out := randoms(r, n*n), randoms(r, n*n), make([]float32, n*n)
+		w := PackMatrix(n, n, y, false)
+		benchWorkers(b, fmt.Sprint("AB/", n), n*n*n, func(t *cpu.Team) { Multiply(t, n, out, x, w, Plain) })
+		benchWorkers(b, fmt.Sprint("ATB/", n), n*n*n, func(t *cpu.Team) { MultiplyATB(t, n, n, n, out, x, y) })
+	}
+}
+
+func square(batch, channels, out, size, kernel, stride, pad int) shape {
+	return shape{batch, channels, out, 1, []int{size, size}, []int{kernel, kernel}, []int{stride, stride}, nil, []int{pad, pad}, []int{pad, pad}}
+}
+
+// Layers of known networks: ResNet-20 for 32x32 images, ResNet-18 and
+// MobileNetV2 for 224x224.
+var layers = []struct {
+	name string
+	shape
+}{
+	{"resnet20/3-16", square(64, 3, 16, 32, 3, 1, 1)},
+	{"resnet20/16-16", square(64, 16, 16, 32, 3, 1, 1)},
+	{"resnet20/16-32s2", square(64, 16, 32, 32, 3, 2, 1)},
+	{"resnet20/32-32", square(64, 32, 32, 16, 3, 1, 1)},
+	{"resnet20/64-64", square(64, 64, 64, 8, 3, 1, 1)},
+	{"resnet18/stem", square(1, 3, 64, 224, 7, 2, 3)},
+	{"resnet18/64-64", square(1, 64, 64, 56, 3, 1, 1)},
+	{"resnet18/64-128s2", square(1, 64, 128, 56, 3, 2, 1)},
+	{"resnet18/128-128", square(1, 128, 128, 28, 3, 1, 1)},
+	{"resnet18/256-256", square(1, 256, 256, 14, 3, 1, 1)},
+	{"resnet18/512-512", square(1, 512, 512, 7, 3, 1, 1)},
+	{"mobilenet2/16-96", square(1, 16, 96, 112, 1, 1, 0)},
+	{"mobilenet2/96-24", square(1, 96, 24, 56, 1, 1, 0)},
+	{"mobilenet2/32-192", square(1, 32, 192, 28, 1, 1, 0)},
+	{"mobilenet2/384-64", square(1, 384, 64, 14, 1, 1, 0)},
+	{"mobilenet2/160-960", square(1, 160, 960, 7, 1, 1, 0)},
+	{"mobilenet2/320-1280", square(1, 320, 1280, 7, 1, 1, 0)},
+}
+
+func BenchmarkLayers(b *testing.B) {
+	for _, l := range layers {
+		p := l.problem(b)
+		_, positions := p.s.Pixels()
+		products := p.batch * positions * p.s.Taps() * p.f.In * p.f.Out
+		w, wt := Pack(p.f, p.w), PackTransposed(p.f, p.w)
+		out, din, dw := make([]float32, len(p.dout)), make([]float32, len(p.in)), make([]float32, len(p.w))
+		benchWorkers(b, l.name+"/forward", products, func(t *cpu.Team) { Forward(t, p.s, p.batch, out, p.in, w, Plain) })
+		benchWorkers(b, l.name+"/input", products, func(t *cpu.Team) { BackwardInput(t, p.s, p.batch, din, p.dout, wt) })
+		benchWorkers(b, l.name+"/weights", products, func(t *cpu.Team) { BackwardWeights(t, p.s, p.batch, p.f, dw, p.in, p.dout) })
+	}
+}
