@@ -5,7 +5,8 @@ import "math"
 // Exp sets dst to e to the power of a, to about 1e-7 relative.
 func Exp(dst, a []float32) { unary(use.exp, dst, a) }
 
-// Sigmoid sets dst to 1/(1+exp(-a)), to about 2e-7 relative.
+// Sigmoid sets dst to 1/(1+exp(-a)), to about 2e-7 relative. What is smaller
+// than the normal numbers may be 0.
 func Sigmoid(dst, a []float32) { unary(use.sigmoid, dst, a) }
 
 // Tanh sets dst to the hyperbolic tangent of a, to about 2e-7 relative.
@@ -47,8 +48,9 @@ func HardSwishGrad(dx, dy, x []float32) { binary(use.hardSwishGrad, dx, dy, x) }
 // HardSigmoidGrad sets dx to dy times the slope of HardSigmoid where its result
 // is y: alpha between 0 and 1, and 0 at either.
 func HardSigmoidGrad(dx, dy, y []float32, alpha float32) {
-	ClampGrad(dx, dy, y, 0, 1)
-	Scale(dx, dx, alpha)
+	n := min(len(dx), len(dy), len(y))
+	ClampGrad(dx[:n], dy, y, 0, 1)
+	Scale(dx[:n], dx, alpha)
 }
 
 // Softmax sets each row of dst, of c elements, to the softmax of that row of x.

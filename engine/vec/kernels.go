@@ -24,7 +24,8 @@ type kernels struct {
 	normGrad  func(dx, g, x, mean, byG, byX, constant []float32)  // byG*g + byX*(x-mean) + constant
 	tile      func(dst, src []float32, rows, cols, to, from int)  // transposes; to and from are the strides
 	sgd       func(w, v, g []float32, lr, momentum, decay, byV, byG float32)
-	adam      func(w, m, v, g []float32, k *adamFactors)
+	// d = g + decay*w; m = keepM*m + takeM*d; v = keepV*v + takeV*d*d; w -= rate*m / (root*sqrt(v) + eps)
+	adam func(w, m, v, g []float32, decay, keepM, takeM, keepV, takeV, rate, root, eps float32)
 
 	exp, sigmoid, tanh, hardSwish        func(dst, a []float32)
 	hardSigmoid                          func(dst, a []float32, alpha, beta float32)

@@ -86,6 +86,9 @@ func NormBackward(t *cpu.Team, n Norm) {
 // NormBackwardFrozen computes gradients where mean and variance are constants,
 // as with running statistics. X and Mean are needed only for DGamma and DBeta.
 func NormBackwardFrozen(t *cpu.Team, n Norm) {
+	if n.C < 1 {
+		return
+	}
 	if n.DGamma != nil || n.DBeta != nil {
 		n.sums(t)
 	}

@@ -20,28 +20,15 @@ func SGD(w, v, g []float32, lr, momentum, weightDecay float64, nesterov bool) {
 	use.sgd(w[:n], v[:n], g[:n], float32(lr), float32(momentum), float32(weightDecay), byV, byG)
 }
 
-// adamFactors are the constants of one step of Adam, each rounded once.
-type adamFactors struct {
-	decay        float32
-	keepM, takeM float32 // beta1, 1-beta1
-	keepV, takeV float32 // beta2, 1-beta2
-	rate         float32 // lr / (1-beta1^step)
-	root         float32 // 1 / sqrt(1-beta2^step)
-	eps          float32
-}
-
 // Adam takes one step of Adam (Kingma and Ba, 2015) on weights w, first moments
 // m, second moments v and gradients g, as torch.optim.Adam defines it (weight
 // decay is added to the gradient). m and v are zero before the first step, which
 // is number 1.
 func Adam(w, m, v, g []float32, lr, beta1, beta2, eps, weightDecay float64, step int) {
 	n := min(len(w), len(m), len(v), len(g))
-	use.adam(w[:n], m[:n], v[:n], g[:n], &adamFactors{
-		decay: float32(weightDecay),
-		keepM: float32(beta1), takeM: float32(1 - beta1),
-		keepV: float32(beta2), takeV: float32(1 - beta2),
-		rate: float32(lr / (1 - math.Pow(beta1, float64(step)))),
-		root: float32(1 / math.Sqrt(1-math.Pow(beta2, float64(step)))),
-		eps:  float32(eps),
-	})
+	rate := lr / (1 - math.Pow(beta1, float64(step)))
+	root := 1 / math.Sqrt(1-math.Pow(beta2, float64(step)))
+	use.adam(w[:n], m[:n], v[:n], g[:n], float32(weightDecay),
+		float32(beta1), float32(1-beta1), float32(beta2), float32(1-beta2),
+		float32(rate), float32(root), float32(eps))
 }

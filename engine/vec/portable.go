@@ -141,12 +141,12 @@ var portable = kernels{
 			w[i] -= lr * (byV*v[i] + byG*d)
 		}
 	},
-	adam: func(w, m, v, g []float32, k *adamFactors) {
+	adam: func(w, m, v, g []float32, decay, keepM, takeM, keepV, takeV, rate, root, eps float32) {
 		for i := range w {
-			d := g[i] + k.decay*w[i]
-			m[i] = k.keepM*m[i] + k.takeM*d
-			v[i] = k.keepV*v[i] + k.takeV*d*d
-			w[i] -= k.rate * m[i] / (sqrt(v[i])*k.root + k.eps)
+			d := g[i] + decay*w[i]
+			m[i] = keepM*m[i] + takeM*d
+			v[i] = keepV*v[i] + takeV*d*d
+			w[i] -= rate * m[i] / (sqrt(v[i])*root + eps)
 		}
 	},
 

@@ -60,7 +60,8 @@ func Offset(dst, a []float32, s float32) {
 	use.offset(dst[:n], a[:n], s)
 }
 
-// Axpy adds a * s to dst.
+// Axpy adds a * s to dst. Whether the product is rounded first depends on the
+// level.
 func Axpy(dst []float32, s float32, a []float32) {
 	n := min(len(dst), len(a))
 	use.axpy(dst[:n], a[:n], s)
