@@ -44,7 +44,7 @@ func BenchmarkKernels(b *testing.B) {
 		{"ToChannelsLast3", 2, func(s [5][]float32) { ToChannelsLast(team, s[0], s[1], 1, 3, len(s[0])/3) }},
 		{"ToChannelsFirst3", 2, func(s [5][]float32) { ToChannelsFirst(team, s[0], s[1], 1, 3, len(s[0])/3) }},
 		{"ToChannelsLast64", 2, func(s [5][]float32) { ToChannelsLast(team, s[0], s[1], len(s[0])/16384, 64, 256) }},
-		{"ToChannelsFirst1000x49", 2, func(s [5][]float32) { ToChannelsFirst(team, s[0], s[1], len(s[0])/49000, 1000, 49) }},
+		{"ToChannelsFirst512x49", 2, func(s [5][]float32) { ToChannelsFirst(team, s[0], s[1], len(s[0])/25088, 512, 49) }},
 		{"ToChannelsLast2048x16", 2, func(s [5][]float32) { ToChannelsLast(team, s[0], s[1], len(s[0])/32768, 2048, 16) }},
 		{"SGD", 5, func(s [5][]float32) { SGD(s[0], s[1], s[2], 1e-3, 0.9, 1e-4, false) }},
 		{"Adam", 7, func(s [5][]float32) { Adam(s[0], s[1], s[2], s[3], 1e-3, 0.9, 0.999, 1e-8, 0, 1) }},

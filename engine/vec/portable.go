@@ -87,7 +87,11 @@ var portable = kernels{
 	maxOf: func(a []float32) float32 {
 		m := float32(math.Inf(-1))
 		for _, v := range a {
-			m = max(m, v)
+			if v > m {
+				m = v
+			} else if v != v {
+				return v
+			}
 		}
 		return m
 	},
@@ -127,6 +131,16 @@ var portable = kernels{
 		}
 	},
 	tile: func(dst, src []float32, rows, cols, to, from int) {
+		if rows < cols { // the longer loop inside
+			for i := range rows {
+				at := i
+				for _, v := range src[i*from:][:cols] {
+					dst[at] = v
+					at += to
+				}
+			}
+			return
+		}
 		for j := range cols {
 			row := dst[j*to:][:rows]
 			for i := range row {
