@@ -15,8 +15,8 @@ type vectors = []reg.VecVirtual
 // A loop is a kernel that does the same to each element of some slices.
 type loop struct {
 	name    string
-	written string // slices that are written, the last ones of which may be read as well
-	read    string // slices that are read; in both lists a name with * is of float64
+	written string // slices that are written
+	read    string // slices that are read, some of which may be written too; a name with * is of float64
 	scalars string
 	unroll  int
 	// body takes what is read, and the scalars in every lane, and returns what
@@ -74,8 +74,8 @@ func signature(slices []*slice, scalars, result string) string {
 }
 
 // walk emits a loop over n elements: step for unroll vectors at a time, for
-// single ones and for the tail. Of each it says where, the how manieth vector
-// it is, and whether it is the tail.
+// single ones and for the tail. Step is told where, which vector of the block,
+// and whether it is the tail.
 func (m *machine) walk(n reg.Register, lanes, unroll int, half bool, step func(i Op, vector int, tail bool)) {
 	i, after := GP64(), GP64()
 	XORQ(i, i)
