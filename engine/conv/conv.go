@@ -75,9 +75,27 @@ func MultiplyATB(t *cpu.Team, m, k, n int, db, a, dout []float32) {
 // ONNX's order, from in [batch][D*H*W][In] and the gradient of the result,
 // dout [batch][oD*oH*oW][Out]. dw is overwritten.
 func BackwardWeights(t *cpu.Team, s window.Slide, batch int, f Filter, dw, in, dout []float32) {
-	w := filterWeights(cpu.Used(), f, false)
-	p := forwardPass(s, batch, f.In, f.Out)
+	backwardWeights(cpu.Used(), t, s, batch, f, dw, in, dout)
+}
+
+func backwardWeights(level cpu.Level, t *cpu.Team, s window.Slide, batch int, f Filter, dw, in, dout []float32) {
+	p, w := weightsPass(level, s, batch, f)
+	if p.matrix {
+		in, dout = dout, in
+	}
 	p.gradient(t, dw, in, dout, w)
+}
+
+// weightsPass returns the pass whose gradient is that of a filter. If it is a
+// matrix product then input and result have changed places: doutᵀ in has the
+// rows of dw, and need not be transposed.
+func weightsPass(level cpu.Level, s window.Slide, batch int, f Filter) (pass, *Weights) {
+	p := forwardPass(s, batch, f.In, f.Out)
+	if !p.matrix {
+		return p, filterWeights(level, f, false)
+	}
+	in, out := f.In/f.Groups, f.Out/f.Groups
+	return matrixPass(p.positions(), f.Out, f.In), newWeights(level, f.Groups, out, in, 1, order{group: in * out, in: in, out: 1})
 }
 
 // Scratch returns how much memory, in float32, a team of that many workers
@@ -87,7 +105,8 @@ func Scratch(s window.Slide, batch int, f Filter, workers int) (forward, backwar
 	w, wt := filterWeights(cpu.Used(), f, false), filterWeights(cpu.Used(), f, true)
 	p := forwardPass(s, batch, f.In, f.Out)
 	forward = workers * p.cut(w).scratch()
-	own, shared := p.cutGradient(w).gradientScratch(w)
+	g, gw := weightsPass(cpu.Used(), s, batch, f)
+	own, shared := g.cutGradient(gw).gradientScratch(gw)
 	backward = workers*own + shared
 	for _, p := range backwardPasses(s, batch, f.Out, f.In) {
 		backward = max(backward, workers*p.cut(wt).scratch())

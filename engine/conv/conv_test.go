@@ -116,8 +116,7 @@ func (p problem) backwardInput(l cpu.Level, workers int) []float32 {
 
 func (p problem) backwardWeights(l cpu.Level, workers int) []float32 {
 	dw := dirty(len(p.w))
-	pass := forwardPass(p.s, p.batch, p.f.In, p.f.Out)
-	pass.gradient(cpu.NewTeam(workers), dw, p.in, p.dout, filterWeights(l, p.f, false))
+	backwardWeights(l, cpu.NewTeam(workers), p.s, p.batch, p.f, dw, p.in, p.dout)
 	return dw
 }
 

@@ -1,6 +1,9 @@
 package conv
 
-import "github.com/natonnx/natonnx/engine/cpu"
+import (
+	"github.com/natonnx/natonnx/engine/cpu"
+	"github.com/natonnx/natonnx/engine/vec"
+)
 
 // gradient computes the gradient dw of a pass's weights, in w's order. Each
 // piece of the bands adds up a gradient of its own, packed as w is.
@@ -72,25 +75,15 @@ func (c *cut) runs(band int) []run {
 
 // unpack adds up that many packed gradients and writes them in w's order.
 func (w *Weights) unpack(t *cpu.Team, to, partial []float32, pieces int) {
-	t.Ranges(w.panels()*w.in, 8, func(_, from, last int) {
-		var row [64]float32
-		for i := from; i < last; i++ {
-			panel, in := w.panel(i/w.in), i%w.in
-			sum := row[:panel.channels]
-			for tap := range w.taps {
-				at := panel.at + (tap*w.in+in)*panel.width
-				copy(sum, partial[at:])
-				for p := 1; p < pieces; p++ {
-					for c, v := range partial[p*w.size()+at:][:len(sum)] {
-						sum[c] += v
-					}
-				}
-				at = w.source(panel, tap, in)
-				for _, v := range sum {
-					to[at] = v
-					at += w.order.out
-				}
+	t.Do(w.blocks(), func(_, i int) {
+		b := w.block(i)
+		for tap := range w.taps {
+			at, n := b.row(w, tap, b.from), (b.to-b.from)*b.width
+			sum := partial[at:][:n]
+			for p := 1; p < pieces; p++ {
+				vec.Add(sum, sum, partial[p*w.size()+at:][:n])
 			}
 		}
+		w.move(b, partial, to, false)
 	})
 }

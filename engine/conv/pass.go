@@ -16,6 +16,7 @@ type pass struct {
 	first, step [3]int
 	kernel      [3]int // of the packed weights
 	taps        [3][]tap
+	matrix      bool // a line of pixels, by a kernel of one element
 }
 
 type image struct {
@@ -40,7 +41,7 @@ var ones = [3]int{1, 1, 1}
 // matrixPass multiplies m rows of k values: a line of m pixels.
 func matrixPass(m, k, n int) pass {
 	line, t := [3]int{1, 1, m}, []tap{{}}
-	return pass{batch: 1, in: image{line, k}, out: image{line, n}, count: line, stride: ones, step: ones, kernel: ones, taps: [3][]tap{t, t, t}}
+	return pass{matrix: true, batch: 1, in: image{line, k}, out: image{line, n}, count: line, stride: ones, step: ones, kernel: ones, taps: [3][]tap{t, t, t}}
 }
 
 func forwardPass(s window.Slide, batch, in, out int) pass {

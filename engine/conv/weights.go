@@ -71,26 +71,60 @@ func (w *Weights) Repack(from []float32) *Weights {
 	if w.data == nil {
 		w.data = aligned(w.size())
 	}
-	for p := range w.panels() {
-		panel := w.panel(p)
-		for tap := range w.taps {
-			for in := range w.in {
-				row := w.data[panel.at+(tap*w.in+in)*panel.width:][:panel.channels]
-				at := w.source(panel, tap, in)
-				for c := range row {
-					row[c] = from[at]
-					at += w.order.out
-				}
-			}
-		}
+	for i := range w.blocks() {
+		w.move(w.block(i), w.data, from, true)
 	}
 	return w
 }
 
-// source is where the weight of a panel's first channel stands.
-func (w *Weights) source(p panel, tap, in int) int {
+// A block is a panel's weights for some of the input channels: few enough that
+// they stay in cache while they change places.
+type block struct {
+	panel
+	from, to int // input channels
+}
+
+func (w *Weights) blockSize() int { return max(8, 64/w.taps) }
+
+func (w *Weights) blocks() int { return w.panels() * pieces(w.in, w.blockSize()) }
+
+func (w *Weights) block(i int) block {
+	n := pieces(w.in, w.blockSize())
+	from := i % n * w.blockSize()
+	return block{w.panel(i / n), from, min(w.in, from+w.blockSize())}
+}
+
+// row is where the packed weights of a tap and an input channel begin.
+func (p panel) row(w *Weights, tap, in int) int { return p.at + (tap*w.in+in)*p.width }
+
+// move copies the weights of a block from w's order to the packed one, or back.
+func (w *Weights) move(b block, packed, ordered []float32, pack bool) {
 	o := w.order
-	return o.first + p.group*o.group + p.first*o.out + in*o.in + tap*o.tap
+	first := o.first + b.group*o.group + b.first*o.out
+	if o.out == 1 { // a matrix, whose rows are those of the panel
+		for in := b.from; in < b.to; in++ {
+			to, from := packed[b.row(w, 0, in):][:b.channels], ordered[first+in*o.in:]
+			if !pack {
+				to, from = from, to
+			}
+			copy(to, from)
+		}
+		return
+	}
+	for c := range b.channels {
+		for in := b.from; in < b.to; in++ {
+			at, p := first+c*o.out+in*o.in, b.row(w, 0, in)+c
+			for range w.taps {
+				if pack {
+					packed[p] = ordered[at]
+				} else {
+					ordered[at] = packed[p]
+				}
+				at += o.tap
+				p += w.in * b.width
+			}
+		}
+	}
 }
 
 // k is how many values of the input a value of the result is a sum of.
