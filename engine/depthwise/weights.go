@@ -2,10 +2,8 @@
 // own, forwards and backwards, on float32 in channels-last order:
 // [batch][pixels][channels].
 //
-// One kernel does all three: a tile of up to 3 x 4 results in registers, 16 or 8
-// channels wide, each the sum over a list of places of image times weight. For
-// the gradient of the weights, the window's elements are the results and the
-// pixels are the places.
+// One kernel, [slide.Tile], does all three: for the gradient of the weights, the
+// window's elements are the results and the pixels are summed over.
 package depthwise
 
 // Weights are the windows of all channels in the order that kernels read.

@@ -4,8 +4,6 @@
 package pool
 
 import (
-	"math"
-
 	"github.com/natonnx/natonnx/engine/cpu"
 	"github.com/natonnx/natonnx/engine/depthwise"
 	"github.com/natonnx/natonnx/engine/window"
@@ -72,7 +70,7 @@ func AverageBackward(t *cpu.Team, s window.Slide, batch, channels int, din, dout
 	_, pixels := s.Pixels()
 	if f := newFactors(s, includePad); !f.none() {
 		size := pixels * channels
-		scaled := t.Scratch(0, batch*size) // depthwise.BackwardInput uses no scratch memory
+		scaled := t.Scratch(0, batch*size) // of worker 0; what follows uses none
 		t.Do(batch, func(_, i int) {
 			copy(scaled[i*size:(i+1)*size], dout[i*size:])
 			f.apply(scaled[i*size:(i+1)*size], channels)
@@ -142,5 +140,3 @@ func (f factors) apply(out []float32, channels int) {
 		}
 	}
 }
-
-var lowest = float32(math.Inf(-1))

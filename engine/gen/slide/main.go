@@ -1,5 +1,5 @@
-// Depthwise writes the assembly of package engine/depthwise: the tile kernels
-// for AVX2 and AVX-512.
+// Slide writes the assembly of package engine/internal/slide: the kernels of
+// its Tile for AVX2 and AVX-512.
 package main
 
 import (
@@ -10,34 +10,46 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-const (
-	maxRows = 3
-	maxCols = 4
-)
+// maxCols is slide.TileCols.
+const maxCols = 4
 
-// fields are where the fields of the struct tile begin, in bytes.
+// placeSize is the size of the struct Place, in bytes.
+const placeSize = 24
+
+// ops are what there are kernels for, and how many rows these have at most.
+var ops = []struct {
+	name string
+	rows int
+}{{"sum", 3}, {"max", 3}, {"argMax", 1}, {"route", 1}}
+
+// fields are where the fields of the struct Tile begin, in bytes.
 var fields = map[string]int{
-	"out": 0, "in": 24, "w": 48, "bias": 72, "add": 96,
-	"outAt": 120, "outRow": 128, "outCol": 136,
-	"inAt": 144, "inRow": 152, "inCol": 160, "wAt": 168,
-	"places": 176, "places.len": 184,
-	"taps": 200, "inTap": 208, "wTap": 216, "channels": 224, "low": 232, "high": 236,
+	"Out": 0, "In": 24, "W": 48, "Bias": 72, "Add": 96,
+	"OutAt": 120, "OutRow": 128, "OutCol": 136,
+	"InAt": 144, "InRow": 152, "InCol": 160, "WAt": 168,
+	"Places": 176, "Places.len": 184,
+	"Taps": 200, "InTap": 208, "WTap": 216, "Channels": 224,
+	"Low": 232, "High": 236, "First": 240, "Tap": 244, "Step": 248,
 }
 
 func main() {
 	ConstraintExpr("amd64")
-	kernel("tileAVX512", 64)
-	kernel("tileAVX2", 32)
+	for _, vector := range []int{64, 32} {
+		for _, op := range ops {
+			kernel(op.name, op.rows, vector)
+		}
+	}
 	Generate()
 }
 
 // kernel writes one function with a body for each size of tile. Vectors have so
 // many bytes.
-func kernel(name string, vector int) {
+func kernel(op string, maxRows, vector int) {
+	name := op + map[int]string{64: "AVX512", 32: "AVX2"}[vector]
 	TEXT(name, NOSPLIT, "func(t *byte, size int)")
 	Pragma("noescape")
-	Doc(name + " computes the tile of rows x cols where size is (rows-1)*4 + cols-1.")
-	g := &generator{vector: vector}
+	Doc(name + " computes the Tile t of rows x cols, where size is (rows-1)*4 + cols-1.")
+	g := &generator{vector: vector, op: op}
 	g.t = Load(Param("t"), GP64())
 	size := Load(Param("size"), GP64())
 	for i := range maxRows * maxCols {
@@ -53,10 +65,19 @@ func kernel(name string, vector int) {
 	}
 }
 
+// The predicates of VCMPPS.
+const (
+	equal     = 0
+	unordered = 3
+	ordered   = 7
+	greater   = 30
+)
+
 // A generator writes the bodies of one function.
 type generator struct {
 	prefix     string
 	vector     int
+	op         string
 	rows, cols int
 	t          Register
 
@@ -66,9 +87,11 @@ type generator struct {
 	places, count, taps GPVirtual
 	in, w, scratch      GPVirtual
 
-	mask       Register // of the last channels; nil where all of a vector count
-	sums       [][]VecVirtual
+	mask       Register       // of the channels that count; nil where all of a vector do
+	sums       [][]VecVirtual // the results
+	best       []VecVirtual   // of argMax: the maxima
 	weight, at VecVirtual
+	tap, step  VecVirtual // number of the current tap, and its increment
 }
 
 func (g *generator) field(name string) Mem { return Mem{Base: g.t, Disp: fields[name]} }
@@ -93,17 +116,20 @@ func (g *generator) vec() VecVirtual {
 // body writes a loop over vectors of channels. With AVX-512, all are masked; the
 // last vector of AVX2 has code of its own.
 func (g *generator) body() {
-	g.row, g.col = g.bytes("inRow"), g.bytes("inCol")
+	g.row, g.col = g.bytes("InRow"), g.bytes("InCol")
 	if g.cols == maxCols {
 		g.col3 = GP64()
 		LEAQ(Mem{Base: g.col, Index: g.col, Scale: 2}, g.col3)
 	}
-	g.inTap, g.wTap = g.bytes("inTap"), g.bytes("wTap")
+	g.inTap = g.bytes("InTap")
+	if g.op == "sum" {
+		g.wTap = g.bytes("WTap")
+	}
 	g.channel = GP64()
 	XORQ(g.channel, g.channel)
 
 	Label(g.label("block"))
-	left := g.bytes("channels")
+	left := g.bytes("Channels")
 	SUBQ(g.channel, left)
 	JLE(LabelRef(g.label("done")))
 	if g.vector == 64 {
@@ -170,51 +196,92 @@ func masks() Mem {
 
 // block computes one vector of channels of all results.
 func (g *generator) block(suffix string) {
-	g.sums = make([][]VecVirtual, g.rows)
+	g.sums, g.best = make([][]VecVirtual, g.rows), nil
 	for r := range g.sums {
 		for range g.cols {
-			v := g.vec()
-			zero(v)
-			g.sums[r] = append(g.sums[r], v)
+			g.sums[r] = append(g.sums[r], g.start())
 		}
 	}
 	g.loop(suffix)
-	g.bias(suffix)
-	g.add(suffix)
-	g.clamp()
-	at := g.result("out")
+	if g.op == "sum" {
+		g.bias(suffix)
+		g.add(suffix)
+		g.clamp()
+	}
+	at := g.result("Out")
 	g.eachResult(at, func(v VecVirtual, m Mem) { g.store(v, m) })
 }
 
-func zero(v VecVirtual) {
-	if v.Size() == 64 {
-		VPXORD(v, v, v)
-		return
+// start returns a result of no taps.
+func (g *generator) start() VecVirtual {
+	v := g.vec()
+	switch g.op {
+	case "max":
+		g.lowest(v)
+	case "argMax":
+		VBROADCASTSS(g.field("First"), v)
+		best := g.vec()
+		g.lowest(best)
+		g.best = append(g.best, best)
+	default:
+		g.zero(v)
 	}
-	VXORPS(v, v, v)
+	return v
 }
 
-// loop adds up the places and their taps.
+func (g *generator) zero(v VecVirtual) {
+	if g.vector == 64 {
+		VPXORD(v, v, v)
+	} else {
+		VXORPS(v, v, v)
+	}
+}
+
+// lowest sets v to -Inf: nine ones, then zeros.
+func (g *generator) lowest(v VecVirtual) {
+	if g.vector == 64 {
+		VPTERNLOGD(Imm(0xff), v, v, v)
+	} else {
+		VPCMPEQD(v, v, v)
+	}
+	VPSLLD(Imm(23), v, v)
+}
+
+// loop goes through the places and their taps.
 func (g *generator) loop(suffix string) {
 	g.places, g.count, g.taps = GP64(), GP64(), GP64()
 	g.in, g.w, g.scratch = GP64(), GP64(), GP64()
-	CMPQ(g.field("taps"), Imm(0))
+	CMPQ(g.field("Taps"), Imm(0))
 	JEQ(LabelRef(g.label("summed" + suffix)))
-	MOVQ(g.field("places.len"), g.count)
+	MOVQ(g.field("Places.len"), g.count)
 	TESTQ(g.count, g.count)
 	JEQ(LabelRef(g.label("summed" + suffix)))
-	MOVQ(g.field("places"), g.places)
+	MOVQ(g.field("Places"), g.places)
 
 	Label(g.label("place" + suffix))
-	g.locate(g.in, 0, "in", "inAt")
-	g.locate(g.w, 8, "w", "wAt")
-	ADDQ(Imm(16), g.places)
-	MOVQ(g.field("taps"), g.taps)
+	g.locate(g.in, 0, "In", "InAt")
+	switch g.op {
+	case "sum":
+		g.locate(g.w, 8, "W", "WAt")
+	case "route":
+		g.locate(g.w, 0, "W", "InAt")
+	}
+	if g.numbered() {
+		g.tap, g.step = g.vec(), g.vec()
+		VBROADCASTSS(Mem{Base: g.places, Disp: 16}, g.tap)
+		VBROADCASTSS(g.field("Tap"), g.step)
+		VADDPS(g.step, g.tap, g.tap)
+		VBROADCASTSS(g.field("Step"), g.step)
+	}
+	ADDQ(Imm(placeSize), g.places)
+	MOVQ(g.field("Taps"), g.taps)
 
 	Label(g.label("tap" + suffix))
 	g.weight, g.at = g.vec(), g.vec()
-	g.load(Mem{Base: g.w}, g.weight)
-	ADDQ(g.wTap, g.w)
+	if g.op == "sum" {
+		g.load(Mem{Base: g.w}, g.weight)
+		ADDQ(g.wTap, g.w)
+	}
 	for r := range g.rows {
 		base := g.in
 		if r > 0 {
@@ -222,16 +289,25 @@ func (g *generator) loop(suffix string) {
 			LEAQ(Mem{Base: g.in, Index: g.row, Scale: uint8(r)}, base)
 		}
 		for q := range g.cols {
-			g.multiplyAdd(g.column(base, q), g.sums[r][q])
+			g.accumulate(base, r, q)
 		}
 	}
+	if g.numbered() {
+		VADDPS(g.step, g.tap, g.tap)
+	}
 	ADDQ(g.inTap, g.in)
+	if g.op == "route" {
+		ADDQ(g.inTap, g.w)
+	}
 	DECQ(g.taps)
 	JNE(LabelRef(g.label("tap" + suffix)))
 	DECQ(g.count)
 	JNE(LabelRef(g.label("place" + suffix)))
 	Label(g.label("summed" + suffix))
 }
+
+// numbered says whether taps are told apart.
+func (g *generator) numbered() bool { return g.op == "argMax" || g.op == "route" }
 
 // locate points r at the current place and channel.
 func (g *generator) locate(r GPVirtual, offset int, base, at string) {
@@ -275,6 +351,21 @@ func (g *generator) store(v VecVirtual, m Mem) {
 	}
 }
 
+// accumulate takes one tap into the q-th result of a row, which begins at base.
+func (g *generator) accumulate(base GPVirtual, r, q int) {
+	m, result := g.column(base, q), g.sums[r][q]
+	switch g.op {
+	case "sum":
+		g.multiplyAdd(m, result)
+	case "max":
+		g.maximum(m, result)
+	case "argMax":
+		g.argMax(m, result, g.best[q])
+	case "route":
+		g.route(m, g.column(g.w, q), result)
+	}
+}
+
 func (g *generator) multiplyAdd(m Mem, sum VecVirtual) {
 	switch {
 	case g.mask == nil:
@@ -287,10 +378,66 @@ func (g *generator) multiplyAdd(m Mem, sum VecVirtual) {
 	}
 }
 
+// maximum keeps NaN: VMAXPS gives its second source, m, where that is NaN, and
+// where the maximum already is, it is left alone.
+func (g *generator) maximum(m Mem, sum VecVirtual) {
+	if g.vector == 64 {
+		k := K()
+		VCMPPS(Imm(ordered), sum, sum, g.mask, k)
+		VMAXPS(m, sum, k, sum)
+		return
+	}
+	nan := g.vec()
+	if g.mask == nil {
+		VMAXPS(m, sum, g.at)
+	} else {
+		g.load(m, g.at)
+		VMAXPS(g.at, sum, g.at)
+	}
+	VCMPPS(Imm(unordered), sum, sum, nan)
+	VBLENDVPS(nan, sum, g.at, sum)
+}
+
+// argMax takes over what is greater than the best, or NaN.
+func (g *generator) argMax(m Mem, where, best VecVirtual) {
+	g.load(m, g.at)
+	if g.vector == 64 {
+		better, nan := K(), K()
+		VCMPPS(Imm(greater), best, g.at, better)
+		VCMPPS(Imm(unordered), g.at, g.at, nan)
+		KORW(better, nan, better)
+		VMOVAPS(g.at, better, best)
+		VMOVAPS(g.tap, better, where)
+		return
+	}
+	better, nan := g.vec(), g.vec()
+	VCMPPS(Imm(greater), best, g.at, better)
+	VCMPPS(Imm(unordered), g.at, g.at, nan)
+	VORPS(better, nan, better)
+	VBLENDVPS(better, g.at, best, best)
+	VBLENDVPS(better, g.tap, where, where)
+}
+
+// route adds m where the number in w is that of the tap.
+func (g *generator) route(m, w Mem, sum VecVirtual) {
+	number := g.vec()
+	g.load(w, number)
+	g.load(m, g.at)
+	if g.vector == 64 {
+		k := K()
+		VCMPPS(Imm(equal), g.tap, number, k)
+		VADDPS(g.at, sum, k, sum)
+		return
+	}
+	VCMPPS(Imm(equal), g.tap, number, number)
+	VANDPS(number, g.at, g.at)
+	VADDPS(g.at, sum, sum)
+}
+
 // bias adds the bias, if any.
 func (g *generator) bias(suffix string) {
 	at, v := GP64(), g.vec()
-	MOVQ(g.field("bias"), at)
+	MOVQ(g.field("Bias"), at)
 	TESTQ(at, at)
 	JEQ(LabelRef(g.label("biased" + suffix)))
 	g.load(Mem{Base: at, Index: g.channel, Scale: 1}, v)
@@ -304,9 +451,9 @@ func (g *generator) bias(suffix string) {
 
 // add adds what lies as the results do, if anything.
 func (g *generator) add(suffix string) {
-	CMPQ(g.field("add"), Imm(0))
+	CMPQ(g.field("Add"), Imm(0))
 	JEQ(LabelRef(g.label("added" + suffix)))
-	at, v := g.result("add"), g.vec()
+	at, v := g.result("Add"), g.vec()
 	g.eachResult(at, func(sum VecVirtual, m Mem) {
 		g.load(m, v)
 		VADDPS(v, sum, sum)
@@ -317,8 +464,8 @@ func (g *generator) add(suffix string) {
 // clamp limits the sums. The operand that is NaN must be the second source.
 func (g *generator) clamp() {
 	low, high := g.vec(), g.vec()
-	VBROADCASTSS(g.field("low"), low)
-	VBROADCASTSS(g.field("high"), high)
+	VBROADCASTSS(g.field("Low"), low)
+	VBROADCASTSS(g.field("High"), high)
 	for _, row := range g.sums {
 		for _, sum := range row {
 			VMAXPS(sum, low, sum)
@@ -329,7 +476,7 @@ func (g *generator) clamp() {
 
 // result points at the first result, or at what is added to it.
 func (g *generator) result(base string) GPVirtual {
-	at := g.bytes("outAt")
+	at := g.bytes("OutAt")
 	ADDQ(g.field(base), at)
 	ADDQ(g.channel, at)
 	return at
@@ -337,7 +484,7 @@ func (g *generator) result(base string) GPVirtual {
 
 // eachResult calls f with every sum and its memory, given where the first is.
 func (g *generator) eachResult(first GPVirtual, f func(VecVirtual, Mem)) {
-	row, col, at := g.bytes("outRow"), g.bytes("outCol"), GP64()
+	row, col, at := g.bytes("OutRow"), g.bytes("OutCol"), GP64()
 	for r := range g.sums {
 		MOVQ(first, at)
 		for q, sum := range g.sums[r] {

@@ -1,11 +1,9 @@
-// Package span cuts the positions of a sliding window into runs that meet the
-// same elements of the window, so that kernels need no test for padding.
-package span
+package slide
 
 import "github.com/natonnx/natonnx/engine/window"
 
-// A Span is a run of positions along one dimension of a result, and what they
-// read: position i of the run is at At + i*Step, and its tap j is element
+// A Span is a run of positions along one dimension of a result that meet the same
+// elements of the window, so that kernels need no test for padding: position i of the run is at At + i*Step, and its tap j is element
 // Tap + j*TapStep of the window, which meets element
 // From + i*FromStep + j*FromTap of the source. All of these lie inside.
 type Span struct {
@@ -14,9 +12,16 @@ type Span struct {
 	From, FromStep, FromTap int
 }
 
-// Forward returns the spans of the positions of the window along dimension d,
-// in order. A position that meets nothing but padding has no taps.
-func Forward(s window.Slide, d int) []Span {
+// Spans are those of the three dimensions.
+type Spans [3][]Span
+
+// Forward returns the spans of the positions of the window, in order. A position
+// that meets nothing but padding has no taps.
+func Forward(s window.Slide) Spans {
+	return Spans{forward(s, 0), forward(s, 1), forward(s, 2)}
+}
+
+func forward(s window.Slide, d int) []Span {
 	var spans []Span
 	for o := range s.Out[d] {
 		first := o*s.Stride[d] - s.Begin[d]
@@ -30,11 +35,14 @@ func Forward(s window.Slide, d int) []Span {
 	return spans
 }
 
-// Backward returns the spans of the image's elements along dimension d: the
-// source is the result, of which a tap has those positions where the window's
-// element lies on the image's element. Elements that are a stride apart make a
-// run.
-func Backward(s window.Slide, d int) []Span {
+// Backward returns the spans of the image's elements: the source is the result,
+// of which a tap has that position where the window's element lies on the
+// image's element. Elements that are a stride apart make a run.
+func Backward(s window.Slide) Spans {
+	return Spans{backward(s, 0), backward(s, 1), backward(s, 2)}
+}
+
+func backward(s window.Slide, d int) []Span {
 	var spans []Span
 	stride, dilation := s.Stride[d], s.Dilation[d]
 	every := stride / gcd(stride, dilation) // of the window's elements, those that meet one phase
