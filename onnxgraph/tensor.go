@@ -12,7 +12,7 @@ import (
 )
 
 // A Tensor is a constant: an initializer or an attribute. Its payload is read
-// only by [Tensor.Float32s], [Tensor.Int64s] and [Tensor.Raw].
+// only by [Tensor.Float32s], [Tensor.Int64s], [Tensor.Strings] and [Tensor.Raw].
 type Tensor struct {
 	Name string
 	Type DataType
@@ -257,6 +257,48 @@ func (t *Tensor) Int64s() ([]int64, error) {
 		return out, nil
 	}
 	return nil, fmt.Errorf("tensor %q is %v, want int64 or int32", t.Name, t.Type)
+}
+
+// Strings reads a tensor of strings.
+func (t *Tensor) Strings() ([]string, error) {
+	s, err := t.strings()
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	return s, nil
+}
+
+func (t *Tensor) strings() ([]string, error) {
+	n, err := t.Elements()
+	if err != nil {
+		return nil, err
+	}
+	if t.Type != String {
+		return nil, fmt.Errorf("is %v, want string", t.Type)
+	}
+	if t.payload.count != n {
+		return nil, fmt.Errorf("%d strings, want %d for dims %v", t.payload.count, n, t.Dims)
+	}
+	out := make([]string, 0, n) // bounded: each has a tag in the file
+	for _, s := range t.payload.spans {
+		in := make([]byte, s.len())
+		if _, err := t.source().ReadAt(in, s.off); err != nil {
+			return nil, err
+		}
+		for len(in) > 0 {
+			_, _, tag := protowire.ConsumeTag(in)
+			if tag < 0 {
+				return nil, protowire.ParseError(tag)
+			}
+			v, size := protowire.ConsumeBytes(in[tag:])
+			if size < 0 {
+				return nil, protowire.ParseError(size)
+			}
+			out = append(out, string(v))
+			in = in[tag+size:]
+		}
+	}
+	return out, nil
 }
 
 // halfToFloat converts IEEE 754 binary16 to binary32.

@@ -56,6 +56,39 @@ func TestReadTensor(t *testing.T) {
 	}
 }
 
+func TestStrings(t *testing.T) {
+	cases := map[string]struct {
+		data []byte
+		want []string
+		err  string
+	}{
+		"two":        {data: tensor("x", onnxgraph.String, 2).str(6, "a\n").str(6, ""), want: []string{"a\n", ""}},
+		"in pieces":  {data: tensor("x", onnxgraph.String, 2).str(6, "é").str(8, "name").str(6, "b"), want: []string{"é", "b"}},
+		"none":       {data: tensor("x", onnxgraph.String, 0), want: []string{}},
+		"of numbers": {data: tensor("x", onnxgraph.Float32, 1).float(4, 1), err: "is float32, want string"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "input_0.pb")
+			if err := os.WriteFile(path, c.data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			x, err := onnxgraph.ReadTensor(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := x.Strings()
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Fatalf("got %v, want an error with %q", err, c.err)
+				}
+			} else if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("got %q, %v, want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
 // The outputs of ONNX's own test of Relu are max(x, 0) of its inputs.
 func TestReadTensorOfConformanceData(t *testing.T) {
 	for _, model := range corpus.Conformance(t) {
