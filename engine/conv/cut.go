@@ -1,6 +1,9 @@
 package conv
 
-import "math"
+import (
+	"iter"
+	"math"
+)
 
 const (
 	maxBand    = 384     // positions in a band
@@ -165,17 +168,21 @@ type region struct {
 	h, w [2]int
 }
 
-// regions calls f for each region of a band.
-func (c *cut) regions(band int, f func(i int, r region)) {
+// regions returns the regions of a band.
+func (c *cut) regions(band int) iter.Seq2[int, region] {
 	parts := c.rows * c.cols
 	slab, part := band/parts*c.slabs, band%parts
 	h, w := part/c.cols, part%c.cols
-	for i := range min(c.slabs, c.batch*c.count[0]-slab) {
-		f(i, region{
-			(slab + i) / c.count[0], (slab + i) % c.count[0],
-			[2]int{h * c.count[1] / c.rows, (h + 1) * c.count[1] / c.rows},
-			[2]int{w * c.count[2] / c.cols, (w + 1) * c.count[2] / c.cols},
-		})
+	return func(yield func(int, region) bool) {
+		for i := range min(c.slabs, c.batch*c.count[0]-slab) {
+			if !yield(i, region{
+				(slab + i) / c.count[0], (slab + i) % c.count[0],
+				[2]int{h * c.count[1] / c.rows, (h + 1) * c.count[1] / c.rows},
+				[2]int{w * c.count[2] / c.cols, (w + 1) * c.count[2] / c.cols},
+			}) {
+				return
+			}
+		}
 	}
 }
 
@@ -190,28 +197,33 @@ func (c *cut) starts(i int, r region, h int) (in, out int) {
 	return in, out
 }
 
-// table lists where each position of a band reads and writes, and returns how
-// many there are.
-func (c *cut) table(at, to *[maxBand]int, band int) int {
-	n := 0
-	c.regions(band, func(i int, r region) {
+// A table lists where each position of a band reads and writes.
+type table struct {
+	at, to [maxBand]int
+}
+
+// fill lists the positions of a band, and returns how many there are.
+func (t *table) fill(c *cut, band int) int {
+	n, inStep, outStep := 0, c.stride[2]*c.in.channels, c.step[2]*c.out.channels
+	for i, r := range c.regions(band) {
 		for h := r.h[0]; h < r.h[1]; h++ {
 			in, out := c.starts(i, r, h)
-			for range r.w[1] - r.w[0] {
-				at[n], to[n] = in, out
-				in += c.stride[2] * c.in.channels
-				out += c.step[2] * c.out.channels
-				n++
+			at, to := t.at[n:n+r.w[1]-r.w[0]], t.to[n:n+r.w[1]-r.w[0]]
+			for w := range at {
+				at[w], to[w] = in, out
+				in += inStep
+				out += outStep
 			}
+			n += len(at)
 		}
-	})
+	}
 	return n
 }
 
 // copyBand copies what a band reads, with zeros for what lies outside.
 func (c *cut) copyBand(to, in []float32, band int) {
 	lowH, _ := c.reach(1)
-	c.regions(band, func(i int, r region) {
+	for i, r := range c.regions(band) {
 		for j, t := range c.taps[0] {
 			d := r.d*c.stride[0] + t.at
 			for y := range c.span(1, r.h[1]-r.h[0]) {
@@ -224,7 +236,7 @@ func (c *cut) copyBand(to, in []float32, band int) {
 				c.copyRow(row, in[c.in.at(r.n, d, h, 0):][:c.in.extent[2]*c.in.channels], r.w[0])
 			}
 		}
-	})
+	}
 }
 
 // copyRow copies what of an image's row the positions from first read.

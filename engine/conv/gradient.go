@@ -62,14 +62,15 @@ type run struct {
 	n        int
 }
 
+// runs lists the rows of a band.
 func (c *cut) runs(band int) []run {
-	var runs []run
-	c.regions(band, func(i int, r region) {
+	runs := make([]run, 0, c.slabs*pieces(c.count[1], c.rows))
+	for i, r := range c.regions(band) {
 		for h := r.h[0]; h < r.h[1]; h++ {
 			in, dout := c.starts(i, r, h)
 			runs = append(runs, run{in, dout, r.w[1] - r.w[0]})
 		}
-	})
+	}
 	return runs
 }
 

@@ -142,8 +142,8 @@ func (p *pass) run(t *cpu.Team, out, in []float32, w *Weights, e Epilogue) {
 			from = t.Scratch(worker, c.scratch())
 			c.copyBand(from, in, band)
 		}
-		var at, to [maxBand]int
-		n := c.table(&at, &to, band)
+		var table table
+		n := table.fill(c, band)
 		k := tile{segments: c.segments, min: e.Min, max: e.Max}
 		for i := group * c.panels; i < min((group+1)*c.panels, w.panels()); i++ {
 			panel := w.panel(i)
@@ -157,7 +157,7 @@ func (p *pass) run(t *cpu.Team, out, in []float32, w *Weights, e Epilogue) {
 				k.add = add[first:]
 			}
 			each(n, tiles[w.level].rows, func(a, b int) {
-				k.at, k.to = at[a:b], to[a:b]
+				k.at, k.to = table.at[a:b], table.to[a:b]
 				k.run(w.level)
 			})
 		}

@@ -80,14 +80,11 @@ func (s shape) dispatch(rows Op, kind string) {
 }
 
 // multiply adds the products of one value per row with the vectors in the
-// first free registers.
+// first free registers. For a single vector, too, broadcasting on its own is
+// faster than as an operand of the multiplication.
 func (s shape) multiply(rows int, value func(row int) Mem) {
+	x := s.free(s.vectors)
 	for r := range rows {
-		if s.vectors == 1 {
-			VFMADD231PS_BCST(value(r), s.free(0), s.sum(r, 0))
-			continue
-		}
-		x := s.free(s.vectors)
 		VBROADCASTSS(value(r), x)
 		for v := range s.vectors {
 			VFMADD231PS(s.free(v), x, s.sum(r, v))
