@@ -59,6 +59,23 @@ func (m *Model) Cost(t *Types) *Cost {
 	return cost
 }
 
+// Parameters returns the initializers that hold learnable parameters: those
+// that [Cost] counts. Types are those of Infer.
+func (m *Model) Parameters(t *Types) []*Tensor {
+	k := newCounting(m, t)
+	for _, n := range m.Graph.Nodes {
+		k.Node = n
+		k.node()
+	}
+	var out []*Tensor
+	for _, x := range m.Graph.Initializers {
+		if k.counted[x.Name] {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 // satAdd adds counts, stopping at the greatest number.
 func satAdd(a, b int64) int64 {
 	if c, ok := addInt(a, b); ok {

@@ -23,7 +23,11 @@ const rankLimit = 64
 // shapes computed inside the graph are known. What inference cannot tell (an
 // operator that it does not know, whatever subgraphs and functions make) is
 // taken from value_info and the declared outputs, where they tell.
-func (m *Model) Infer() *Types {
+func (m *Model) Infer() *Types { return m.InferAt(nil) }
+
+// InferAt is Infer for inputs of the given shapes, by name, instead of those
+// that the model declares.
+func (m *Model) InferAt(inputs map[string]Shape) *Types {
 	g := m.Graph
 	t := &Types{
 		of:      make(map[string]Type, len(g.Nodes)+len(g.Initializers)),
@@ -38,7 +42,11 @@ func (m *Model) Infer() *Types {
 		}
 	}
 	for _, v := range g.Inputs {
-		t.set(v.Name, v.Type)
+		typ := v.Type
+		if s, ok := inputs[v.Name]; ok {
+			typ.Shape = s
+		}
+		t.set(v.Name, typ)
 	}
 	for _, x := range g.SparseInitializers {
 		t.set(x.Name, tensorType(x.Type, x.Shape()))

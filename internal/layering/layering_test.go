@@ -31,7 +31,7 @@ var below = map[string][]string{
 	"engine/pool":      {"engine/cpu", "engine/vec", "engine/window"},
 	"engine":           {"onnxgraph", "engine/cpu", "engine/vec", "engine/conv", "engine/depthwise", "engine/pool", "engine/window"},
 	"engine/learn":     {"engine", "engine/cpu", "engine/vec", "onnxgraph"},
-	"engine/backend":   {"engine", "onnxgraph"},
+	"engine/backend":   {"engine", "engine/cpu", "onnxgraph"},
 
 	"transformer":   {"cellmap", "engine", "onnxgraph"},
 	"train/dataset": {"onnxgraph", "engine"},
@@ -43,6 +43,7 @@ var below = map[string][]string{
 	"fixtures":          {"onnxgraph"},
 	"fixtures/gen":      {"fixtures"},
 	"internal/corpus":   {},
+	"internal/torch":    {"engine", "onnxgraph"},
 	"internal/oracle":   {},
 	"internal/layering": {},
 }

@@ -1,0 +1,3 @@
+// Package learn changes parameters: losses and their gradients, optimizers, and
+// the course of the learning rate. Definitions are PyTorch's.
+package learn

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+)
+
+// A call is a step with the slots that it reads and writes.
+type call struct {
+	step step
+	node *onnxgraph.Node // the first node that the step computes
+	in   []int           // slots; -1: absent
+	out  []int           // slots; -1: not wanted
+	dies []int           // slots whose last reader this is
+}
+
+// A planner turns the nodes of a model into calls.
+type planner struct {
+	model    *onnxgraph.Model
+	training bool
+	// batchStatistics is TrainingOptions.BatchStatistics.
+	batchStatistics bool
+	types           *onnxgraph.Types
+	constants       map[string]*Tensor // known when the model is compiled
+	slots           map[string]int
+	names           []string // by slot
+	calls           []call
+	writer          map[string]int // index of the call that makes a value
+	kept            map[string]bool
+}
+
+// plan makes the calls of all nodes that the wanted values depend on.
+func (p *planner) plan(wanted []string) error {
+	p.kept = make(map[string]bool, len(wanted))
+	for _, name := range wanted {
+		p.kept[name] = true
+	}
+	p.writer = map[string]int{}
+	needed := p.needed(wanted)
+	for _, n := range p.model.Graph.Nodes {
+		if !needed[n.Index] {
+			continue
+		}
+		if err := p.add(&node{Node: n, opset: max(p.model.OpsetVersion(), 1), plan: p}); err != nil {
+			return errorAt(p.model, n, err)
+		}
+	}
+	for i := range p.calls {
+		if err := p.calls[i].finish(); err != nil {
+			return errorAt(p.model, p.calls[i].node, err)
+		}
+	}
+	p.bury()
+	return nil
+}
+
+// finish ends the making of a call: nothing will be fused into it any more.
+func (c *call) finish() error {
+	f, ok := c.step.(finisher)
+	if !ok {
+		return nil
+	}
+	done, err := f.finish()
+	for k := range c.in {
+		if done.has(k) {
+			c.in[k] = -1
+		}
+	}
+	return err
+}
+
+// needed marks, by index, the nodes that the wanted values depend on.
+func (p *planner) needed(wanted []string) map[int]bool {
+	producer := p.model.Graph.Index().Producer
+	marked := map[int]bool{}
+	for stack := wanted; len(stack) > 0; {
+		name := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		n := producer[name]
+		if n == nil || marked[n.Index] {
+			continue
+		}
+		marked[n.Index] = true
+		stack = append(append(stack, n.Inputs...), n.Captures...)
+	}
+	return marked
+}
+
+// add makes the call of a node: folded where all inputs are constant, fused
+// into the call before it where that one can, or a step of its own.
+func (p *planner) add(n *node) error {
+	make, ok := operators[n.OpType]
+	if n.Domain != "" {
+		return fmt.Errorf("operators of domain %q are not supported", n.Domain)
+	}
+	if !ok {
+		return errors.New("the operator is not supported")
+	}
+	if p.fuse(n) {
+		return nil
+	}
+	s, err := make(n)
+	if err != nil {
+		return err
+	}
+	c := call{step: s, node: n.Node}
+	for _, name := range n.Inputs {
+		c.in = append(c.in, p.slot(name))
+	}
+	for _, name := range n.Outputs {
+		c.out = append(c.out, p.slot(name))
+	}
+	if p.foldable(n) {
+		return p.fold(n, c)
+	}
+	for _, name := range n.Outputs {
+		p.writer[name] = len(p.calls)
+	}
+	p.calls = append(p.calls, c)
+	return nil
+}
+
+// slot returns the slot of a value, -1 for the empty name.
+func (p *planner) slot(name string) int {
+	if name == "" {
+		return -1
+	}
+	if i, ok := p.slots[name]; ok {
+		return i
+	}
+	p.slots[name] = len(p.names)
+	p.names = append(p.names, name)
+	return len(p.names) - 1
+}
+
+// foldable reports whether all that a node reads is constant.
+func (p *planner) foldable(n *node) bool {
+	if n.Is("Dropout") && p.training {
+		return false
+	}
+	for i, name := range n.Inputs {
+		if name != "" && n.constant(i) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// fold runs a call now and makes its outputs constants.
+func (p *planner) fold(n *node, c call) error {
+	if err := c.finish(); err != nil {
+		return err
+	}
+	in := make([]*Tensor, len(n.Inputs))
+	for i := range in {
+		in[i] = n.constant(i)
+	}
+	out, err := once(c, in)
+	if err != nil {
+		return err
+	}
+	for i, name := range n.Outputs {
+		if name != "" && i < len(out) {
+			p.constants[name] = out[i]
+		}
+	}
+	return nil
+}
+
+// fuse lets the call that makes one of the node's inputs take the node up.
+// Nobody else may read that value, and it may not be wanted itself.
+func (p *planner) fuse(n *node) bool {
+	if len(n.Outputs) == 0 || n.Outputs[0] == "" {
+		return false
+	}
+	best, at := -1, -1
+	for i, name := range n.Inputs {
+		w, ok := p.writer[name]
+		if ok && w > best && p.private(name) {
+			best, at = w, i
+		}
+	}
+	if best < 0 {
+		return false
+	}
+	c := &p.calls[best]
+	f, ok := c.step.(fuser)
+	if !ok || len(c.node.Outputs) != 1 && !c.node.Is("BatchNormalization") {
+		return false
+	}
+	ok, other := f.fuse(n, at)
+	if !ok {
+		return false
+	}
+	if other != "" {
+		c.in = append(c.in, p.slot(other))
+	}
+	c.out[0] = p.slot(n.Outputs[0])
+	p.writer[n.Outputs[0]] = best
+	return true
+}
+
+// private reports whether a value has one reader and is not wanted itself.
+func (p *planner) private(name string) bool {
+	return !p.kept[name] && len(p.model.Graph.Index().Consumers[name]) == 1
+}
+
+// before reports whether a value is there when the call that makes another one runs.
+func (p *planner) before(name, other string) bool {
+	w, made := p.writer[name]
+	return !made || w < p.writer[other]
+}
+
+// sameShape reports whether two values certainly have the same shape.
+func (p *planner) sameShape(a, b string) bool {
+	return p.types.Of(a).Shape.Equal(p.types.Of(b).Shape)
+}
+
+// bury finds the last reader of every value that is not wanted.
+func (p *planner) bury() {
+	wanted := make([]bool, len(p.names))
+	for name := range p.kept {
+		if i, ok := p.slots[name]; ok {
+			wanted[i] = true
+		}
+	}
+	for i := len(p.calls) - 1; i >= 0; i-- {
+		c := &p.calls[i]
+		for _, slot := range append(append([]int{}, c.in...), c.out...) {
+			if slot >= 0 && !wanted[slot] {
+				wanted[slot] = true
+				c.dies = append(c.dies, slot)
+			}
+		}
+	}
+}
