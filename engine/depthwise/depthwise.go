@@ -29,7 +29,7 @@ func forward(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels int, 
 	(&slide.Job{
 		Op:    slide.Sum,
 		Level: level, Channels: channels, To: s.Out, From: s.In, Spans: slide.Forward(s), Out: out, In: in,
-		W: w.values, WStep: w.step, Kernel: w.kernel, Bias: e.Bias, Add: e.Add, Low: e.Min, High: e.Max,
+		W: w.values, WStep: w.channels, Kernel: w.kernel, Bias: e.Bias, Add: e.Add, Low: e.Min, High: e.Max,
 	}).Run(t, batch)
 }
 
@@ -43,6 +43,6 @@ func backwardInput(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels
 	(&slide.Job{
 		Op:    slide.Sum,
 		Level: level, Channels: channels, To: s.In, From: s.Out, Spans: slide.Backward(s), Out: din, In: dout,
-		W: w.values, WStep: w.step, Kernel: w.kernel, Low: None.Min, High: None.Max,
+		W: w.values, WStep: w.channels, Kernel: w.kernel, Low: None.Min, High: None.Max,
 	}).Run(t, batch)
 }

@@ -129,12 +129,3 @@ func TestRepack(t *testing.T) {
 		t.Error("repacked weights differ from packed ones")
 	}
 }
-
-func TestUniformIsTheMean(t *testing.T) {
-	l := square(1, 2, 3, 2, 1, 1, 0, 0)
-	out := make([]float32, 3)
-	Forward(cpu.NewTeam(1), l.slide(t), 1, 3, out, []float32{1, 2, 3, 3, 2, 1, 5, 2, 0, 7, 2, 4}, Uniform(3, [3]int{1, 2, 2}, 0.25), None)
-	if want := []float32{4, 2, 2}; !slices.Equal(out, want) {
-		t.Errorf("means %v, want %v", out, want)
-	}
-}

@@ -11,12 +11,11 @@ type Weights struct {
 	channels int
 	kernel   [3]int
 	values   []float32 // [tap][channels]
-	step     int       // from one tap to the next: channels, or 0 if all taps are equal
 }
 
 // Pack returns the Weights of w, in ONNX's order [channels][1][depth][height][width].
 func Pack(channels int, kernel [3]int, w []float32) *Weights {
-	p := &Weights{channels: channels, kernel: kernel, step: channels}
+	p := &Weights{channels: channels, kernel: kernel}
 	p.values = make([]float32, channels*p.taps())
 	p.Repack(w)
 	return p
@@ -30,16 +29,6 @@ func (p *Weights) Repack(w []float32) {
 			p.values[k*p.channels+c] = v
 		}
 	}
-}
-
-// Uniform returns Weights that are equal everywhere: with 1/taps, the mean over
-// the window. They cannot be repacked.
-func Uniform(channels int, kernel [3]int, value float32) *Weights {
-	p := &Weights{channels: channels, kernel: kernel, values: make([]float32, channels)}
-	for c := range p.values {
-		p.values[c] = value
-	}
-	return p
 }
 
 func (p *Weights) taps() int { return p.kernel[0] * p.kernel[1] * p.kernel[2] }

@@ -28,19 +28,14 @@ func MaxBackward(t *cpu.Team, s window.Slide, batch, channels int, din, dout, in
 func maximumBackward(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels int, din, dout, in []float32) {
 	inPixels, outPixels := s.Pixels()
 	from, to := inPixels*channels, outPixels*channels
-	spans := slide.Backward(s)
-	width := slide.Width(channels, batch)
-	blocks := (channels + width - 1) / width
-	t.Do(batch*blocks, func(worker, i int) {
-		image, c := i/blocks, i%blocks*width
-		n := min(width, channels-c)
-		where := t.Scratch(worker, to)
-		find := forward(level, slide.ArgMax, s, channels, where, in[image*from:])
+	find := forward(level, slide.ArgMax, s, channels, nil, nil)
+	route := backward(level, slide.Route, s, channels, nil, nil)
+	eachPart(t, batch, channels, func(worker, image, c, n int) {
+		taps := t.Scratch(worker, to)
+		find, route := find, route
+		find.Out, find.In = taps, in[image*from:]
 		find.Image(c, n)
-		route := slide.Job{
-			Op: slide.Route, Level: level, Channels: channels, To: s.In, From: s.Out, Spans: spans,
-			Kernel: s.Kernel, Out: din[image*from : (image+1)*from], In: dout[image*to : (image+1)*to], W: where,
-		}
+		route.Out, route.In, route.W = din[image*from:], dout[image*to:], taps
 		route.Image(c, n)
 	})
 }
@@ -68,14 +63,6 @@ func MaxIndices(t *cpu.Team, s window.Slide, batch, channels int, indices []int6
 			indices[plane*outPixels+o] = index
 		}
 	})
-}
-
-// forward is the computation of something about every window.
-func forward(level cpu.Level, op slide.Op, s window.Slide, channels int, out, in []float32) slide.Job {
-	return slide.Job{
-		Op: op, Level: level, Channels: channels, To: s.Out, From: s.In,
-		Spans: slide.Forward(s), Kernel: s.Kernel, Out: out, In: in,
-	}
 }
 
 // windowPlaces returns a function that says where a tap of the window of a

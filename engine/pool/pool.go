@@ -4,8 +4,11 @@
 package pool
 
 import (
+	"math"
+	"slices"
+
 	"github.com/natonnx/natonnx/engine/cpu"
-	"github.com/natonnx/natonnx/engine/depthwise"
+	"github.com/natonnx/natonnx/engine/internal/slide"
 	"github.com/natonnx/natonnx/engine/window"
 )
 
@@ -57,32 +60,77 @@ func whole(pixels int) window.Slide {
 // window of a ceil mode reaches, never counts (ONNX, AveragePool). A window that
 // meets nothing that counts gives 0.
 func Average(t *cpu.Team, s window.Slide, batch, channels int, out, in []float32, includePad bool) {
-	depthwise.Forward(t, s, batch, channels, out, in, equal(s, channels), depthwise.None)
-	_, pixels := s.Pixels()
+	average(cpu.Used(), t, s, batch, channels, out, in, includePad)
+}
+
+func average(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels int, out, in []float32, includePad bool) {
+	j := forward(level, slide.Sum, s, channels, out, in)
+	j.Run(t, batch)
 	if f := newFactors(s, includePad); !f.none() {
-		t.Do(batch, func(_, i int) { f.apply(out[i*pixels*channels:(i+1)*pixels*channels], channels) })
+		_, pixels := s.Pixels()
+		size := pixels * channels
+		t.Do(batch, func(_, i int) { f.apply(out[i*size:(i+1)*size], out[i*size:], channels, 0, channels) })
 	}
 }
 
 // AverageBackward writes the gradient of [Average] into din, given the one with
 // respect to its results.
 func AverageBackward(t *cpu.Team, s window.Slide, batch, channels int, din, dout []float32, includePad bool) {
-	_, pixels := s.Pixels()
-	if f := newFactors(s, includePad); !f.none() {
-		size := pixels * channels
-		scaled := t.Scratch(0, batch*size) // of worker 0; what follows uses none
-		t.Do(batch, func(_, i int) {
-			copy(scaled[i*size:(i+1)*size], dout[i*size:])
-			f.apply(scaled[i*size:(i+1)*size], channels)
-		})
-		dout = scaled
-	}
-	depthwise.BackwardInput(t, s, batch, channels, din, dout, equal(s, channels))
+	averageBackward(cpu.Used(), t, s, batch, channels, din, dout, includePad)
 }
 
-// equal is the window that gives the mean where all of it counts.
-func equal(s window.Slide, channels int) *depthwise.Weights {
-	return depthwise.Uniform(channels, s.Kernel, 1/float32(s.Taps()))
+func averageBackward(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels int, din, dout []float32, includePad bool) {
+	j := backward(level, slide.Sum, s, channels, din, dout)
+	f := newFactors(s, includePad)
+	if f.none() {
+		j.Run(t, batch)
+		return
+	}
+	inPixels, outPixels := s.Pixels()
+	from, to := inPixels*channels, outPixels*channels
+	eachPart(t, batch, channels, func(worker, image, c, n int) {
+		scaled := t.Scratch(worker, to)
+		f.apply(scaled, dout[image*to:(image+1)*to], channels, c, n)
+		part := j
+		part.Out, part.In = din[image*from:], scaled
+		part.Image(c, n)
+	})
+}
+
+// forward computes something about every window.
+func forward(level cpu.Level, op slide.Op, s window.Slide, channels int, out, in []float32) slide.Job {
+	j := job(level, op, s, channels)
+	j.To, j.From, j.Spans, j.Out, j.In = s.Out, s.In, slide.Forward(s), out, in
+	return j
+}
+
+// backward computes something about every element of the image from the windows
+// that meet it.
+func backward(level cpu.Level, op slide.Op, s window.Slide, channels int, din, dout []float32) slide.Job {
+	j := job(level, op, s, channels)
+	j.To, j.From, j.Spans, j.Out, j.In = s.In, s.Out, slide.Backward(s), din, dout
+	return j
+}
+
+// job is what is common to both. Sums weigh all elements of a window equally,
+// so that a whole one gives the mean.
+func job(level cpu.Level, op slide.Op, s window.Slide, channels int) slide.Job {
+	j := slide.Job{Op: op, Level: level, Channels: channels, Kernel: s.Kernel}
+	if op == slide.Sum {
+		j.Low, j.High = float32(math.Inf(-1)), float32(math.Inf(1))
+		j.W = slices.Repeat([]float32{1 / float32(s.Taps())}, channels)
+	}
+	return j
+}
+
+// eachPart calls f for some channels, n from c on, of every image.
+func eachPart(t *cpu.Team, batch, channels int, f func(worker, image, c, n int)) {
+	width := slide.Width(channels, batch)
+	blocks := (channels + width - 1) / width
+	t.Do(batch*blocks, func(worker, i int) {
+		c := i % blocks * width
+		f(worker, i/blocks, c, min(width, channels-c))
+	})
 }
 
 // factors say how much more an element weighs, by dimension and position, in a
@@ -125,18 +173,26 @@ func (f factors) none() bool {
 	return true
 }
 
-// apply multiplies the results of one image by their factors.
-func (f factors) apply(out []float32, channels int) {
+// apply writes the results of one image, times their factors, in n channels from
+// c on. Both slices may be the same.
+func (f factors) apply(to, from []float32, channels, c, n int) {
+	at := c
 	for _, d := range f.by[0] {
 		for _, h := range f.by[1] {
 			for _, w := range f.by[2] {
-				if v := d * h * w; v != 1 {
-					for c := range out[:channels] {
-						out[c] *= v
-					}
-				}
-				out = out[channels:]
+				scale(to[at:at+n], from[at:at+n], d*h*w)
+				at += channels
 			}
 		}
+	}
+}
+
+func scale(to, from []float32, factor float32) {
+	if factor == 1 {
+		copy(to, from)
+		return
+	}
+	for i, v := range from {
+		to[i] = v * factor
 	}
 }

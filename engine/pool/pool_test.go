@@ -269,19 +269,21 @@ func TestAverageAgainstNaive(t *testing.T) {
 					}
 				}
 			})
-			var first [2][]float32
-			for _, workers := range []int{1, 2, 5} {
-				team := cpu.NewTeam(workers)
-				out, din := filled(len(dout)), filled(len(in))
-				Average(team, s, l.batch, l.channels, out, in, includePad)
-				AverageBackward(team, s, l.batch, l.channels, din, dout, includePad)
-				near(t, l.String()+" out", out, wantOut)
-				near(t, l.String()+" din", din, wantIn)
-				if workers == 1 {
-					first = [2][]float32{out, din}
-				}
-				if !slices.Equal(out, first[0]) || !slices.Equal(din, first[1]) {
-					t.Errorf("%v: %d workers give other bits than one", l, workers)
+			for _, level := range levels() {
+				var first [2][]float32
+				for _, workers := range []int{1, 2, 5} {
+					team := cpu.NewTeam(workers)
+					out, din := filled(len(dout)), filled(len(in))
+					average(level, team, s, l.batch, l.channels, out, in, includePad)
+					averageBackward(level, team, s, l.batch, l.channels, din, dout, includePad)
+					near(t, l.String()+" out", out, wantOut)
+					near(t, l.String()+" din", din, wantIn)
+					if workers == 1 {
+						first = [2][]float32{out, din}
+					}
+					if !slices.Equal(out, first[0]) || !slices.Equal(din, first[1]) {
+						t.Errorf("%v: %d workers give other bits than one", l, workers)
+					}
 				}
 			}
 		}

@@ -122,9 +122,7 @@ func (t *Tile) max(out []float32, in int) {
 	}
 	t.eachTap(in, func(at int, _ float32) {
 		for i, v := range t.In[at : at+len(out)] {
-			if v > out[i] || v != v {
-				out[i] = v
-			}
+			out[i] = max(out[i], v)
 		}
 	})
 }
