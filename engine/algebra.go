@@ -149,10 +149,24 @@ func (r real[T]) arithmetic(op string) applied {
 		return folded(func(a, b T) T { return T(math.Pow(float64(a), float64(b))) })
 	case "Fmod":
 		return folded(func(a, b T) T { return T(math.Mod(float64(a), float64(b))) })
+	case "Mod":
+		return folded(func(a, b T) T { return T(floored(float64(a), float64(b))) })
 	case "Mean":
 		return mean[T]
 	}
 	return r.ordered.arithmetic(op)
+}
+
+// floored is the remainder that has the sign of b, as in Python.
+func floored(a, b float64) float64 {
+	r := math.Mod(a, b)
+	switch {
+	case r == 0:
+		return math.Copysign(0, b)
+	case (r < 0) != (b < 0):
+		return r + b
+	}
+	return r
 }
 
 func mean[T float](x *exec, in []*Tensor) (*Tensor, error) {

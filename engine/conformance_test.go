@@ -40,7 +40,27 @@ func TestConformance(t *testing.T) {
 }
 
 // exceptions are tests of supported operators that cannot pass, and why.
-var exceptions = map[string]string{}
+var exceptions = map[string]string{
+	"test_training_dropout":              random,
+	"test_training_dropout_default":      random,
+	"test_training_dropout_default_mask": random,
+	"test_training_dropout_mask":         random,
+
+	"test_PReLU_1d_multiparam": opset6,
+	"test_PReLU_2d_multiparam": opset6,
+	"test_PReLU_3d_multiparam": opset6,
+
+	"test_castlike_BFLOAT16_to_FLOAT":          misshapen,
+	"test_castlike_BFLOAT16_to_FLOAT_expanded": misshapen,
+	"test_castlike_FLOAT_to_BFLOAT16":          misshapen,
+	"test_castlike_FLOAT_to_BFLOAT16_expanded": misshapen,
+}
+
+const (
+	random    = "what training drops is random"
+	opset6    = "before opset 7 operands are broadcast in another way"
+	misshapen = "old data: an input does not have the shape that the model declares"
+)
 
 func conform(t *testing.T, paths []string) {
 	ran, passed, missing := 0, 0, map[string]int{}
@@ -180,7 +200,7 @@ func readFile(path string, typ onnxgraph.DataType) (*Tensor, error) {
 }
 
 // agrees compares as the ONNX project's runner does: floats to 1e-3 relative
-// and 1e-7 absolute, all else exactly.
+// (2^-6 for bfloat16) and 1e-7 absolute, all else exactly.
 func agrees(got, want *Tensor) error {
 	if got.Type() != want.Type() || !slices.Equal(got.Dims, want.Dims) {
 		return fmt.Errorf("%v, want %v", got, want)
@@ -199,9 +219,13 @@ func agrees(got, want *Tensor) error {
 	if err != nil {
 		return err
 	}
+	relative := 1e-3
+	if got.Type() == onnxgraph.BFloat16 {
+		relative = 0x1p-6
+	}
 	for i := range g {
 		same := g[i] == w[i] || math.IsNaN(g[i]) && math.IsNaN(w[i])
-		if !same && !(math.Abs(g[i]-w[i]) <= 1e-7+1e-3*math.Abs(w[i])) {
+		if !same && !(math.Abs(g[i]-w[i]) <= 1e-7+relative*math.Abs(w[i])) {
 			return fmt.Errorf("element %d of %v is %v, want %v", i, got, g[i], w[i])
 		}
 	}
