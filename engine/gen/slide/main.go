@@ -83,6 +83,7 @@ type generator struct {
 
 	channel             GPVirtual // how many bytes of channels are done
 	row, col, col3      GPVirtual // steps in the image, in bytes
+	inFirst, wFirst     GPVirtual // where places count from, in these channels
 	inTap, wTap         GPVirtual
 	places, count, taps GPVirtual
 	in, w, scratch      GPVirtual
@@ -101,6 +102,13 @@ func (g *generator) bytes(name string) GPVirtual {
 	r := GP64()
 	MOVQ(g.field(name), r)
 	SHLQ(Imm(2), r)
+	return r
+}
+
+// pointer points at an element of a slice.
+func (g *generator) pointer(slice, at string) GPVirtual {
+	r := g.bytes(at)
+	ADDQ(g.field(slice), r)
 	return r
 }
 
@@ -125,15 +133,29 @@ func (g *generator) body() {
 	if g.op == "sum" {
 		g.wTap = g.bytes("WTap")
 	}
+	g.inFirst = g.pointer("In", "InAt")
+	switch g.op {
+	case "sum":
+		g.wFirst = g.pointer("W", "WAt")
+	case "route":
+		g.wFirst = g.pointer("W", "InAt")
+	}
 	g.channel = GP64()
 	XORQ(g.channel, g.channel)
+	if g.vector == 64 {
+		g.mask = K()
+		KXNORW(g.mask, g.mask, g.mask)
+	}
 
 	Label(g.label("block"))
 	left := g.bytes("Channels")
 	SUBQ(g.channel, left)
 	JLE(LabelRef(g.label("done")))
 	if g.vector == 64 {
-		g.mask = maskAVX512(left)
+		CMPQ(left, Imm(64))
+		JGE(LabelRef(g.label("whole")))
+		maskAVX512(g.mask, left)
+		Label(g.label("whole"))
 		g.block("")
 	} else {
 		CMPQ(left, Imm(32))
@@ -142,6 +164,10 @@ func (g *generator) body() {
 		g.block("")
 	}
 	ADDQ(Imm(uint64(g.vector)), g.channel)
+	ADDQ(Imm(uint64(g.vector)), g.inFirst)
+	if g.op == "sum" || g.op == "route" {
+		ADDQ(Imm(uint64(g.vector)), g.wFirst)
+	}
 	JMP(LabelRef(g.label("block")))
 
 	if g.vector == 32 {
@@ -154,17 +180,13 @@ func (g *generator) body() {
 	RET()
 }
 
-// maskAVX512 returns the mask of the first of 16 lanes, up to so many bytes.
-func maskAVX512(left GPVirtual) Register {
-	most, ones, k := GP64(), GP32(), K()
-	MOVQ(U32(64), most)
-	CMPQ(left, most)
-	CMOVQGT(most, left)
-	SHRQ(Imm(2), left)
+// maskAVX512 sets the mask of the first of 16 lanes, of fewer than 64 bytes.
+func maskAVX512(mask Register, left GPVirtual) {
+	ones := GP32()
 	MOVL(I32(-1), ones)
+	SHRQ(Imm(2), left)
 	BZHIL(left.As32(), ones, ones)
-	KMOVW(ones, k)
-	return k
+	KMOVW(ones, mask)
 }
 
 // maskAVX2 returns the mask of the first of 8 lanes, of fewer than 32 bytes.
@@ -206,7 +228,7 @@ func (g *generator) block(suffix string) {
 	if g.op == "sum" {
 		g.bias(suffix)
 		g.add(suffix)
-		g.clamp()
+		g.clamp(suffix)
 	}
 	at := g.result("Out")
 	g.eachResult(at, func(v VecVirtual, m Mem) { g.store(v, m) })
@@ -259,12 +281,12 @@ func (g *generator) loop(suffix string) {
 	MOVQ(g.field("Places"), g.places)
 
 	Label(g.label("place" + suffix))
-	g.locate(g.in, 0, "In", "InAt")
+	g.locate(g.in, g.inFirst, 0)
 	switch g.op {
 	case "sum":
-		g.locate(g.w, 8, "W", "WAt")
+		g.locate(g.w, g.wFirst, 8)
 	case "route":
-		g.locate(g.w, 0, "W", "InAt")
+		g.locate(g.w, g.wFirst, 0)
 	}
 	if g.numbered() {
 		g.tap, g.step = g.vec(), g.vec()
@@ -309,13 +331,10 @@ func (g *generator) loop(suffix string) {
 // numbered says whether taps are told apart.
 func (g *generator) numbered() bool { return g.op == "argMax" || g.op == "route" }
 
-// locate points r at the current place and channel.
-func (g *generator) locate(r GPVirtual, offset int, base, at string) {
-	MOVQ(Mem{Base: g.places, Disp: offset}, r)
-	ADDQ(g.field(at), r)
-	SHLQ(Imm(2), r)
-	ADDQ(g.field(base), r)
-	ADDQ(g.channel, r)
+// locate points r at the current place, of which a field counts from first.
+func (g *generator) locate(r, first GPVirtual, field int) {
+	MOVQ(Mem{Base: g.places, Disp: field}, r)
+	LEAQ(Mem{Base: first, Index: r, Scale: 4}, r)
 }
 
 // column is the image's vector for the q-th result of a row.
@@ -461,8 +480,13 @@ func (g *generator) add(suffix string) {
 	Label(g.label("added" + suffix))
 }
 
-// clamp limits the sums. The operand that is NaN must be the second source.
-func (g *generator) clamp() {
+// clamp limits the sums, if there is a limit. The operand that is NaN must be the second source.
+func (g *generator) clamp(suffix string) {
+	CMPL(g.field("Low"), U32(0xff800000))
+	JNE(LabelRef(g.label("limited" + suffix)))
+	CMPL(g.field("High"), U32(0x7f800000))
+	JEQ(LabelRef(g.label("clamped" + suffix)))
+	Label(g.label("limited" + suffix))
 	low, high := g.vec(), g.vec()
 	VBROADCASTSS(g.field("Low"), low)
 	VBROADCASTSS(g.field("High"), high)
@@ -472,12 +496,12 @@ func (g *generator) clamp() {
 			VMINPS(sum, high, sum)
 		}
 	}
+	Label(g.label("clamped" + suffix))
 }
 
 // result points at the first result, or at what is added to it.
 func (g *generator) result(base string) GPVirtual {
-	at := g.bytes("OutAt")
-	ADDQ(g.field(base), at)
+	at := g.pointer(base, "OutAt")
 	ADDQ(g.channel, at)
 	return at
 }

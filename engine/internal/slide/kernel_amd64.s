@@ -5,8 +5,8 @@
 #include "textflag.h"
 
 // func sumAVX512(t *byte, size int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·sumAVX512(SB), NOSPLIT, $0-16
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumAVX512(SB), NOSPLIT, $8-16
 	MOVQ t+0(FP), AX
 	MOVQ size+8(FP), CX
 	CMPQ CX, $0x00
@@ -36,281 +36,307 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-16
 	RET
 
 sumAVX512_0:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 216(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   216(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	MOVQ   168(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   48(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
 
 sumAVX512_0_block:
-	MOVQ    224(AX), SI
-	SHLQ    $0x02, SI
-	SUBQ    BX, SI
-	JLE     sumAVX512_0_done
-	MOVQ    $0x00000040, DI
-	CMPQ    SI, DI
-	CMOVQGT DI, SI
-	SHRQ    $0x02, SI
-	MOVL    $-1, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
-	VPXORD  Z0, Z0, Z0
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_0_summed
-	MOVQ    184(AX), DI
-	TESTQ   DI, DI
-	JEQ     sumAVX512_0_summed
-	MOVQ    176(AX), SI
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   sumAVX512_0_done
+	CMPQ  R8, $0x40
+	JGE   sumAVX512_0_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+sumAVX512_0_whole:
+	VPXORD Z0, Z0, Z0
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_0_summed
+	MOVQ   184(AX), R9
+	TESTQ  R9, R9
+	JEQ    sumAVX512_0_summed
+	MOVQ   176(AX), R8
 
 sumAVX512_0_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	MOVQ 8(SI), R10
-	ADDQ 168(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 48(AX), R10
-	ADDQ BX, R10
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (R8), R11
+	LEAQ (BX)(R11*4), R11
+	MOVQ 8(R8), R12
+	LEAQ (SI)(R12*4), R12
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 sumAVX512_0_tap:
-	VMOVUPS.Z   (R10), K1, Z1
-	ADDQ        DX, R10
-	VFMADD231PS (R9), Z1, K1, Z0
-	ADDQ        CX, R9
-	DECQ        R8
+	VMOVUPS.Z   (R12), K1, Z1
+	ADDQ        DX, R12
+	VFMADD231PS (R11), Z1, K1, Z0
+	ADDQ        CX, R11
+	DECQ        R10
 	JNE         sumAVX512_0_tap
-	DECQ        DI
+	DECQ        R9
 	JNE         sumAVX512_0_place
 
 sumAVX512_0_summed:
-	MOVQ      72(AX), SI
-	TESTQ     SI, SI
+	MOVQ      72(AX), R8
+	TESTQ     R8, R8
 	JEQ       sumAVX512_0_biased
-	VMOVUPS.Z (SI)(BX*1), K1, Z1
+	VMOVUPS.Z (R8)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 
 sumAVX512_0_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_0_added
-	MOVQ      120(AX), SI
-	SHLQ      $0x02, SI
-	ADDQ      96(AX), SI
-	ADDQ      BX, SI
-	MOVQ      128(AX), DI
-	SHLQ      $0x02, DI
-	MOVQ      136(AX), R8
+	MOVQ      120(AX), R8
 	SHLQ      $0x02, R8
-	MOVQ      SI, R8
-	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      96(AX), R8
+	ADDQ      DI, R8
+	MOVQ      128(AX), R9
+	SHLQ      $0x02, R9
+	MOVQ      136(AX), R10
+	SHLQ      $0x02, R10
+	MOVQ      R8, R10
+	VMOVUPS.Z (R10), K1, Z1
 	VADDPS    Z1, Z0, Z0
-	ADDQ      DI, SI
+	ADDQ      R9, R8
 
 sumAVX512_0_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_0_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_0_clamped
+
+sumAVX512_0_limited:
 	VBROADCASTSS 232(AX), Z1
 	VBROADCASTSS 236(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
-	MOVQ         120(AX), SI
-	SHLQ         $0x02, SI
-	ADDQ         (AX), SI
-	ADDQ         BX, SI
-	MOVQ         128(AX), DI
-	SHLQ         $0x02, DI
-	MOVQ         136(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         SI, R8
-	VMOVUPS      Z0, K1, (R8)
-	ADDQ         DI, SI
-	ADDQ         $0x40, BX
-	JMP          sumAVX512_0_block
+
+sumAVX512_0_clamped:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R10
+	VMOVUPS Z0, K1, (R10)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	JMP     sumAVX512_0_block
 
 sumAVX512_0_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_1:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 216(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   216(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	MOVQ   168(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   48(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
 
 sumAVX512_1_block:
-	MOVQ    224(AX), DI
-	SHLQ    $0x02, DI
-	SUBQ    SI, DI
-	JLE     sumAVX512_1_done
-	MOVQ    $0x00000040, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	SHRQ    $0x02, DI
-	MOVL    $-1, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_1_summed
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
-	JEQ     sumAVX512_1_summed
-	MOVQ    176(AX), DI
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   sumAVX512_1_done
+	CMPQ  R9, $0x40
+	JGE   sumAVX512_1_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+sumAVX512_1_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_1_summed
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
+	JEQ    sumAVX512_1_summed
+	MOVQ   176(AX), R9
 
 sumAVX512_1_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX512_1_tap:
-	VMOVUPS.Z   (R11), K1, Z2
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Z2, K1, Z0
-	VFMADD231PS (R10)(CX*1), Z2, K1, Z1
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS.Z   (R13), K1, Z2
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Z2, K1, Z0
+	VFMADD231PS (R12)(CX*1), Z2, K1, Z1
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX512_1_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX512_1_place
 
 sumAVX512_1_summed:
-	MOVQ      72(AX), DI
-	TESTQ     DI, DI
+	MOVQ      72(AX), R9
+	TESTQ     R9, R9
 	JEQ       sumAVX512_1_biased
-	VMOVUPS.Z (DI)(SI*1), K1, Z2
+	VMOVUPS.Z (R9)(R8*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z2, Z1, Z1
 
 sumAVX512_1_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_1_added
-	MOVQ      120(AX), DI
-	SHLQ      $0x02, DI
-	ADDQ      96(AX), DI
-	ADDQ      SI, DI
-	MOVQ      128(AX), R8
-	SHLQ      $0x02, R8
-	MOVQ      136(AX), R9
+	MOVQ      120(AX), R9
 	SHLQ      $0x02, R9
-	MOVQ      DI, R10
-	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      96(AX), R9
+	ADDQ      R8, R9
+	MOVQ      128(AX), R10
+	SHLQ      $0x02, R10
+	MOVQ      136(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R12
+	VMOVUPS.Z (R12), K1, Z2
 	VADDPS    Z2, Z0, Z0
-	ADDQ      R9, R10
-	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      R11, R12
+	VMOVUPS.Z (R12), K1, Z2
 	VADDPS    Z2, Z1, Z1
-	ADDQ      R8, DI
+	ADDQ      R10, R9
 
 sumAVX512_1_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_1_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_1_clamped
+
+sumAVX512_1_limited:
 	VBROADCASTSS 232(AX), Z2
 	VBROADCASTSS 236(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R10
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R8, DI
-	ADDQ         $0x40, SI
-	JMP          sumAVX512_1_block
+
+sumAVX512_1_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Z0, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z1, K1, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	JMP     sumAVX512_1_block
 
 sumAVX512_1_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_2:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 216(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   216(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	MOVQ   168(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   48(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
 
 sumAVX512_2_block:
-	MOVQ    224(AX), DI
-	SHLQ    $0x02, DI
-	SUBQ    SI, DI
-	JLE     sumAVX512_2_done
-	MOVQ    $0x00000040, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	SHRQ    $0x02, DI
-	MOVL    $-1, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_2_summed
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
-	JEQ     sumAVX512_2_summed
-	MOVQ    176(AX), DI
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   sumAVX512_2_done
+	CMPQ  R9, $0x40
+	JGE   sumAVX512_2_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+sumAVX512_2_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_2_summed
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
+	JEQ    sumAVX512_2_summed
+	MOVQ   176(AX), R9
 
 sumAVX512_2_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX512_2_tap:
-	VMOVUPS.Z   (R11), K1, Z3
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Z3, K1, Z0
-	VFMADD231PS (R10)(CX*1), Z3, K1, Z1
-	VFMADD231PS (R10)(CX*2), Z3, K1, Z2
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS.Z   (R13), K1, Z3
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Z3, K1, Z0
+	VFMADD231PS (R12)(CX*1), Z3, K1, Z1
+	VFMADD231PS (R12)(CX*2), Z3, K1, Z2
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX512_2_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX512_2_place
 
 sumAVX512_2_summed:
-	MOVQ      72(AX), DI
-	TESTQ     DI, DI
+	MOVQ      72(AX), R9
+	TESTQ     R9, R9
 	JEQ       sumAVX512_2_biased
-	VMOVUPS.Z (DI)(SI*1), K1, Z3
+	VMOVUPS.Z (R9)(R8*1), K1, Z3
 	VADDPS    Z3, Z0, Z0
 	VADDPS    Z3, Z1, Z1
 	VADDPS    Z3, Z2, Z2
@@ -318,26 +344,32 @@ sumAVX512_2_summed:
 sumAVX512_2_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_2_added
-	MOVQ      120(AX), DI
-	SHLQ      $0x02, DI
-	ADDQ      96(AX), DI
-	ADDQ      SI, DI
-	MOVQ      128(AX), R8
-	SHLQ      $0x02, R8
-	MOVQ      136(AX), R9
+	MOVQ      120(AX), R9
 	SHLQ      $0x02, R9
-	MOVQ      DI, R10
-	VMOVUPS.Z (R10), K1, Z3
+	ADDQ      96(AX), R9
+	ADDQ      R8, R9
+	MOVQ      128(AX), R10
+	SHLQ      $0x02, R10
+	MOVQ      136(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R12
+	VMOVUPS.Z (R12), K1, Z3
 	VADDPS    Z3, Z0, Z0
-	ADDQ      R9, R10
-	VMOVUPS.Z (R10), K1, Z3
+	ADDQ      R11, R12
+	VMOVUPS.Z (R12), K1, Z3
 	VADDPS    Z3, Z1, Z1
-	ADDQ      R9, R10
-	VMOVUPS.Z (R10), K1, Z3
+	ADDQ      R11, R12
+	VMOVUPS.Z (R12), K1, Z3
 	VADDPS    Z3, Z2, Z2
-	ADDQ      R8, DI
+	ADDQ      R10, R9
 
 sumAVX512_2_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_2_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_2_clamped
+
+sumAVX512_2_limited:
 	VBROADCASTSS 232(AX), Z3
 	VBROADCASTSS 236(AX), Z4
 	VMAXPS       Z0, Z3, Z0
@@ -346,95 +378,101 @@ sumAVX512_2_added:
 	VMINPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z3, Z2
 	VMINPS       Z2, Z4, Z2
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R10
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R8, DI
-	ADDQ         $0x40, SI
-	JMP          sumAVX512_2_block
+
+sumAVX512_2_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Z0, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z1, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z2, K1, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	JMP     sumAVX512_2_block
 
 sumAVX512_2_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_3:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	MOVQ 216(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	LEAQ   (CX)(CX*2), DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   216(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	MOVQ   168(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   48(AX), R8
+	XORQ   R9, R9
+	KXNORW K1, K1, K1
 
 sumAVX512_3_block:
-	MOVQ    224(AX), R8
-	SHLQ    $0x02, R8
-	SUBQ    DI, R8
-	JLE     sumAVX512_3_done
-	MOVQ    $0x00000040, R9
-	CMPQ    R8, R9
-	CMOVQGT R9, R8
-	SHRQ    $0x02, R8
-	MOVL    $-1, R9
-	BZHIL   R8, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_3_summed
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
-	JEQ     sumAVX512_3_summed
-	MOVQ    176(AX), R8
+	MOVQ  224(AX), R10
+	SHLQ  $0x02, R10
+	SUBQ  R9, R10
+	JLE   sumAVX512_3_done
+	CMPQ  R10, $0x40
+	JGE   sumAVX512_3_whole
+	MOVL  $-1, R11
+	SHRQ  $0x02, R10
+	BZHIL R10, R11, R11
+	KMOVW R11, K1
+
+sumAVX512_3_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_3_summed
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
+	JEQ    sumAVX512_3_summed
+	MOVQ   176(AX), R10
 
 sumAVX512_3_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX512_3_tap:
-	VMOVUPS.Z   (R12), K1, Z4
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Z4, K1, Z0
-	VFMADD231PS (R11)(CX*1), Z4, K1, Z1
-	VFMADD231PS (R11)(CX*2), Z4, K1, Z2
-	VFMADD231PS (R11)(DX*1), Z4, K1, Z3
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS.Z   (R14), K1, Z4
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Z4, K1, Z0
+	VFMADD231PS (R13)(CX*1), Z4, K1, Z1
+	VFMADD231PS (R13)(CX*2), Z4, K1, Z2
+	VFMADD231PS (R13)(DX*1), Z4, K1, Z3
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX512_3_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX512_3_place
 
 sumAVX512_3_summed:
-	MOVQ      72(AX), R8
-	TESTQ     R8, R8
+	MOVQ      72(AX), R10
+	TESTQ     R10, R10
 	JEQ       sumAVX512_3_biased
-	VMOVUPS.Z (R8)(DI*1), K1, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VADDPS    Z4, Z1, Z1
 	VADDPS    Z4, Z2, Z2
@@ -443,29 +481,35 @@ sumAVX512_3_summed:
 sumAVX512_3_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_3_added
-	MOVQ      120(AX), R8
-	SHLQ      $0x02, R8
-	ADDQ      96(AX), R8
-	ADDQ      DI, R8
-	MOVQ      128(AX), R9
-	SHLQ      $0x02, R9
-	MOVQ      136(AX), R10
+	MOVQ      120(AX), R10
 	SHLQ      $0x02, R10
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      96(AX), R10
+	ADDQ      R9, R10
+	MOVQ      128(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      136(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z0, Z0
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z1, Z1
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z2, Z2
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z3, Z3
-	ADDQ      R9, R8
+	ADDQ      R11, R10
 
 sumAVX512_3_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_3_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_3_clamped
+
+sumAVX512_3_limited:
 	VBROADCASTSS 232(AX), Z4
 	VBROADCASTSS 236(AX), Z5
 	VMAXPS       Z0, Z4, Z0
@@ -476,211 +520,229 @@ sumAVX512_3_added:
 	VMINPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z4, Z3
 	VMINPS       Z3, Z5, Z3
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Z0, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z1, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z2, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z3, K1, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x40, DI
-	JMP          sumAVX512_3_block
+
+sumAVX512_3_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Z0, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z1, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z2, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z3, K1, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x40, R9
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	JMP     sumAVX512_3_block
 
 sumAVX512_3_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_4:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 216(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   216(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	MOVQ   168(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   48(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
 
 sumAVX512_4_block:
-	MOVQ    224(AX), DI
-	SHLQ    $0x02, DI
-	SUBQ    SI, DI
-	JLE     sumAVX512_4_done
-	MOVQ    $0x00000040, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	SHRQ    $0x02, DI
-	MOVL    $-1, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_4_summed
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
-	JEQ     sumAVX512_4_summed
-	MOVQ    176(AX), DI
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   sumAVX512_4_done
+	CMPQ  R9, $0x40
+	JGE   sumAVX512_4_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+sumAVX512_4_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_4_summed
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
+	JEQ    sumAVX512_4_summed
+	MOVQ   176(AX), R9
 
 sumAVX512_4_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX512_4_tap:
-	VMOVUPS.Z   (R11), K1, Z2
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Z2, K1, Z0
-	LEAQ        (R10)(CX*1), R12
-	VFMADD231PS (R12), Z2, K1, Z1
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS.Z   (R13), K1, Z2
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Z2, K1, Z0
+	LEAQ        (R12)(CX*1), R14
+	VFMADD231PS (R14), Z2, K1, Z1
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX512_4_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX512_4_place
 
 sumAVX512_4_summed:
-	MOVQ      72(AX), DI
-	TESTQ     DI, DI
+	MOVQ      72(AX), R9
+	TESTQ     R9, R9
 	JEQ       sumAVX512_4_biased
-	VMOVUPS.Z (DI)(SI*1), K1, Z2
+	VMOVUPS.Z (R9)(R8*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z2, Z1, Z1
 
 sumAVX512_4_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_4_added
-	MOVQ      120(AX), DI
-	SHLQ      $0x02, DI
-	ADDQ      96(AX), DI
-	ADDQ      SI, DI
-	MOVQ      128(AX), R8
-	SHLQ      $0x02, R8
-	MOVQ      136(AX), R9
+	MOVQ      120(AX), R9
 	SHLQ      $0x02, R9
-	MOVQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
+	ADDQ      96(AX), R9
+	ADDQ      R8, R9
+	MOVQ      128(AX), R10
+	SHLQ      $0x02, R10
+	MOVQ      136(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R11
+	VMOVUPS.Z (R11), K1, Z2
 	VADDPS    Z2, Z0, Z0
-	ADDQ      R8, DI
-	MOVQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z2
+	ADDQ      R10, R9
+	MOVQ      R9, R11
+	VMOVUPS.Z (R11), K1, Z2
 	VADDPS    Z2, Z1, Z1
-	ADDQ      R8, DI
+	ADDQ      R10, R9
 
 sumAVX512_4_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_4_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_4_clamped
+
+sumAVX512_4_limited:
 	VBROADCASTSS 232(AX), Z2
 	VBROADCASTSS 236(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R9
-	VMOVUPS      Z0, K1, (R9)
-	ADDQ         R8, DI
-	MOVQ         DI, R9
-	VMOVUPS      Z1, K1, (R9)
-	ADDQ         R8, DI
-	ADDQ         $0x40, SI
-	JMP          sumAVX512_4_block
+
+sumAVX512_4_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	JMP     sumAVX512_4_block
 
 sumAVX512_4_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_5:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	MOVQ 216(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   216(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	MOVQ   168(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   48(AX), R8
+	XORQ   R9, R9
+	KXNORW K1, K1, K1
 
 sumAVX512_5_block:
-	MOVQ    224(AX), R8
-	SHLQ    $0x02, R8
-	SUBQ    DI, R8
-	JLE     sumAVX512_5_done
-	MOVQ    $0x00000040, R9
-	CMPQ    R8, R9
-	CMOVQGT R9, R8
-	SHRQ    $0x02, R8
-	MOVL    $-1, R9
-	BZHIL   R8, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_5_summed
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
-	JEQ     sumAVX512_5_summed
-	MOVQ    176(AX), R8
+	MOVQ  224(AX), R10
+	SHLQ  $0x02, R10
+	SUBQ  R9, R10
+	JLE   sumAVX512_5_done
+	CMPQ  R10, $0x40
+	JGE   sumAVX512_5_whole
+	MOVL  $-1, R11
+	SHRQ  $0x02, R10
+	BZHIL R10, R11, R11
+	KMOVW R11, K1
+
+sumAVX512_5_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_5_summed
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
+	JEQ    sumAVX512_5_summed
+	MOVQ   176(AX), R10
 
 sumAVX512_5_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX512_5_tap:
-	VMOVUPS.Z   (R12), K1, Z4
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Z4, K1, Z0
-	VFMADD231PS (R11)(DX*1), Z4, K1, Z1
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Z4, K1, Z2
-	VFMADD231PS (R13)(DX*1), Z4, K1, Z3
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS.Z   (R14), K1, Z4
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Z4, K1, Z0
+	VFMADD231PS (R13)(DX*1), Z4, K1, Z1
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Z4, K1, Z2
+	VFMADD231PS (R15)(DX*1), Z4, K1, Z3
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX512_5_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX512_5_place
 
 sumAVX512_5_summed:
-	MOVQ      72(AX), R8
-	TESTQ     R8, R8
+	MOVQ      72(AX), R10
+	TESTQ     R10, R10
 	JEQ       sumAVX512_5_biased
-	VMOVUPS.Z (R8)(DI*1), K1, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VADDPS    Z4, Z1, Z1
 	VADDPS    Z4, Z2, Z2
@@ -689,30 +751,36 @@ sumAVX512_5_summed:
 sumAVX512_5_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_5_added
-	MOVQ      120(AX), R8
-	SHLQ      $0x02, R8
-	ADDQ      96(AX), R8
-	ADDQ      DI, R8
-	MOVQ      128(AX), R9
-	SHLQ      $0x02, R9
-	MOVQ      136(AX), R10
+	MOVQ      120(AX), R10
 	SHLQ      $0x02, R10
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      96(AX), R10
+	ADDQ      R9, R10
+	MOVQ      128(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      136(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z0, Z0
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z1, Z1
-	ADDQ      R9, R8
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      R11, R10
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z2, Z2
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z4
 	VADDPS    Z4, Z3, Z3
-	ADDQ      R9, R8
+	ADDQ      R11, R10
 
 sumAVX512_5_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_5_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_5_clamped
+
+sumAVX512_5_limited:
 	VBROADCASTSS 232(AX), Z4
 	VBROADCASTSS 236(AX), Z5
 	VMAXPS       Z0, Z4, Z0
@@ -723,102 +791,108 @@ sumAVX512_5_added:
 	VMINPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z4, Z3
 	VMINPS       Z3, Z5, Z3
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Z0, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z1, K1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Z2, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z3, K1, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x40, DI
-	JMP          sumAVX512_5_block
+
+sumAVX512_5_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Z0, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z1, K1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Z2, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z3, K1, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x40, R9
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	JMP     sumAVX512_5_block
 
 sumAVX512_5_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_6:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	MOVQ 216(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   216(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	MOVQ   168(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   48(AX), R8
+	XORQ   R9, R9
+	KXNORW K1, K1, K1
 
 sumAVX512_6_block:
-	MOVQ    224(AX), R8
-	SHLQ    $0x02, R8
-	SUBQ    DI, R8
-	JLE     sumAVX512_6_done
-	MOVQ    $0x00000040, R9
-	CMPQ    R8, R9
-	CMOVQGT R9, R8
-	SHRQ    $0x02, R8
-	MOVL    $-1, R9
-	BZHIL   R8, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_6_summed
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
-	JEQ     sumAVX512_6_summed
-	MOVQ    176(AX), R8
+	MOVQ  224(AX), R10
+	SHLQ  $0x02, R10
+	SUBQ  R9, R10
+	JLE   sumAVX512_6_done
+	CMPQ  R10, $0x40
+	JGE   sumAVX512_6_whole
+	MOVL  $-1, R11
+	SHRQ  $0x02, R10
+	BZHIL R10, R11, R11
+	KMOVW R11, K1
+
+sumAVX512_6_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_6_summed
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
+	JEQ    sumAVX512_6_summed
+	MOVQ   176(AX), R10
 
 sumAVX512_6_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX512_6_tap:
-	VMOVUPS.Z   (R12), K1, Z6
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Z6, K1, Z0
-	VFMADD231PS (R11)(DX*1), Z6, K1, Z1
-	VFMADD231PS (R11)(DX*2), Z6, K1, Z2
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Z6, K1, Z3
-	VFMADD231PS (R13)(DX*1), Z6, K1, Z4
-	VFMADD231PS (R13)(DX*2), Z6, K1, Z5
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS.Z   (R14), K1, Z6
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Z6, K1, Z0
+	VFMADD231PS (R13)(DX*1), Z6, K1, Z1
+	VFMADD231PS (R13)(DX*2), Z6, K1, Z2
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Z6, K1, Z3
+	VFMADD231PS (R15)(DX*1), Z6, K1, Z4
+	VFMADD231PS (R15)(DX*2), Z6, K1, Z5
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX512_6_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX512_6_place
 
 sumAVX512_6_summed:
-	MOVQ      72(AX), R8
-	TESTQ     R8, R8
+	MOVQ      72(AX), R10
+	TESTQ     R10, R10
 	JEQ       sumAVX512_6_biased
-	VMOVUPS.Z (R8)(DI*1), K1, Z6
+	VMOVUPS.Z (R10)(R9*1), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VADDPS    Z6, Z1, Z1
 	VADDPS    Z6, Z2, Z2
@@ -829,36 +903,42 @@ sumAVX512_6_summed:
 sumAVX512_6_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_6_added
-	MOVQ      120(AX), R8
-	SHLQ      $0x02, R8
-	ADDQ      96(AX), R8
-	ADDQ      DI, R8
-	MOVQ      128(AX), R9
-	SHLQ      $0x02, R9
-	MOVQ      136(AX), R10
+	MOVQ      120(AX), R10
 	SHLQ      $0x02, R10
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      96(AX), R10
+	ADDQ      R9, R10
+	MOVQ      128(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      136(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z0, Z0
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z1, Z1
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z2, Z2
-	ADDQ      R9, R8
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R11, R10
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z3, Z3
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z4, Z4
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z5, Z5
-	ADDQ      R9, R8
+	ADDQ      R11, R10
 
 sumAVX512_6_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_6_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_6_clamped
+
+sumAVX512_6_limited:
 	VBROADCASTSS 232(AX), Z6
 	VBROADCASTSS 236(AX), Z7
 	VMAXPS       Z0, Z6, Z0
@@ -873,111 +953,117 @@ sumAVX512_6_added:
 	VMINPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Z0, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z1, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z2, K1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Z3, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z4, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z5, K1, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x40, DI
-	JMP          sumAVX512_6_block
+
+sumAVX512_6_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Z0, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z1, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z2, K1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Z3, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z4, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z5, K1, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x40, R9
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	JMP     sumAVX512_6_block
 
 sumAVX512_6_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_7:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ 208(AX), SI
-	SHLQ $0x02, SI
-	MOVQ 216(AX), DI
-	SHLQ $0x02, DI
-	XORQ R8, R8
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	LEAQ   (DX)(DX*2), BX
+	MOVQ   208(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   216(AX), DI
+	SHLQ   $0x02, DI
+	MOVQ   144(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   24(AX), R8
+	MOVQ   168(AX), R9
+	SHLQ   $0x02, R9
+	ADDQ   48(AX), R9
+	XORQ   R10, R10
+	KXNORW K1, K1, K1
 
 sumAVX512_7_block:
-	MOVQ    224(AX), R9
-	SHLQ    $0x02, R9
-	SUBQ    R8, R9
-	JLE     sumAVX512_7_done
-	MOVQ    $0x00000040, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	SHRQ    $0x02, R9
-	MOVL    $-1, R10
-	BZHIL   R9, R10, R10
-	KMOVW   R10, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_7_summed
-	MOVQ    184(AX), R10
-	TESTQ   R10, R10
-	JEQ     sumAVX512_7_summed
-	MOVQ    176(AX), R9
+	MOVQ  224(AX), R11
+	SHLQ  $0x02, R11
+	SUBQ  R10, R11
+	JLE   sumAVX512_7_done
+	CMPQ  R11, $0x40
+	JGE   sumAVX512_7_whole
+	MOVL  $-1, R12
+	SHRQ  $0x02, R11
+	BZHIL R11, R12, R12
+	KMOVW R12, K1
+
+sumAVX512_7_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_7_summed
+	MOVQ   184(AX), R12
+	TESTQ  R12, R12
+	JEQ    sumAVX512_7_summed
+	MOVQ   176(AX), R11
 
 sumAVX512_7_place:
-	MOVQ (R9), R12
-	ADDQ 144(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 24(AX), R12
-	ADDQ R8, R12
-	MOVQ 8(R9), R13
-	ADDQ 168(AX), R13
-	SHLQ $0x02, R13
-	ADDQ 48(AX), R13
-	ADDQ R8, R13
-	ADDQ $0x18, R9
-	MOVQ 200(AX), R11
+	MOVQ (R11), R14
+	LEAQ (R8)(R14*4), R14
+	MOVQ 8(R11), R15
+	LEAQ (R9)(R15*4), R15
+	ADDQ $0x18, R11
+	MOVQ 200(AX), R13
 
 sumAVX512_7_tap:
-	VMOVUPS.Z   (R13), K1, Z8
-	ADDQ        DI, R13
-	VFMADD231PS (R12), Z8, K1, Z0
-	VFMADD231PS (R12)(DX*1), Z8, K1, Z1
-	VFMADD231PS (R12)(DX*2), Z8, K1, Z2
-	VFMADD231PS (R12)(BX*1), Z8, K1, Z3
-	LEAQ        (R12)(CX*1), R14
-	VFMADD231PS (R14), Z8, K1, Z4
-	VFMADD231PS (R14)(DX*1), Z8, K1, Z5
-	VFMADD231PS (R14)(DX*2), Z8, K1, Z6
-	VFMADD231PS (R14)(BX*1), Z8, K1, Z7
-	ADDQ        SI, R12
-	DECQ        R11
+	VMOVUPS.Z   (R15), K1, Z8
+	ADDQ        DI, R15
+	VFMADD231PS (R14), Z8, K1, Z0
+	VFMADD231PS (R14)(DX*1), Z8, K1, Z1
+	VFMADD231PS (R14)(DX*2), Z8, K1, Z2
+	VFMADD231PS (R14)(BX*1), Z8, K1, Z3
+	LEAQ        (R14)(CX*1), BP
+	VFMADD231PS (BP), Z8, K1, Z4
+	VFMADD231PS (BP)(DX*1), Z8, K1, Z5
+	VFMADD231PS (BP)(DX*2), Z8, K1, Z6
+	VFMADD231PS (BP)(BX*1), Z8, K1, Z7
+	ADDQ        SI, R14
+	DECQ        R13
 	JNE         sumAVX512_7_tap
-	DECQ        R10
+	DECQ        R12
 	JNE         sumAVX512_7_place
 
 sumAVX512_7_summed:
-	MOVQ      72(AX), R9
-	TESTQ     R9, R9
+	MOVQ      72(AX), R11
+	TESTQ     R11, R11
 	JEQ       sumAVX512_7_biased
-	VMOVUPS.Z (R9)(R8*1), K1, Z8
+	VMOVUPS.Z (R11)(R10*1), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	VADDPS    Z8, Z1, Z1
 	VADDPS    Z8, Z2, Z2
@@ -990,42 +1076,48 @@ sumAVX512_7_summed:
 sumAVX512_7_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_7_added
-	MOVQ      120(AX), R9
-	SHLQ      $0x02, R9
-	ADDQ      96(AX), R9
-	ADDQ      R8, R9
-	MOVQ      128(AX), R10
-	SHLQ      $0x02, R10
-	MOVQ      136(AX), R11
+	MOVQ      120(AX), R11
 	SHLQ      $0x02, R11
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      96(AX), R11
+	ADDQ      R10, R11
+	MOVQ      128(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      136(AX), R13
+	SHLQ      $0x02, R13
+	MOVQ      R11, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z0, Z0
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z1, Z1
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z2, Z2
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z3, Z3
-	ADDQ      R10, R9
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R12, R11
+	MOVQ      R11, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z4, Z4
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z5, Z5
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z6, Z6
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z8
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z8
 	VADDPS    Z8, Z7, Z7
-	ADDQ      R10, R9
+	ADDQ      R12, R11
 
 sumAVX512_7_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_7_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_7_clamped
+
+sumAVX512_7_limited:
 	VBROADCASTSS 232(AX), Z8
 	VBROADCASTSS 236(AX), Z9
 	VMAXPS       Z0, Z8, Z0
@@ -1044,105 +1136,111 @@ sumAVX512_7_added:
 	VMINPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
-	MOVQ         120(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         (AX), R9
-	ADDQ         R8, R9
-	MOVQ         128(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         136(AX), R11
-	SHLQ         $0x02, R11
-	MOVQ         R9, R12
-	VMOVUPS      Z0, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z1, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z2, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z3, K1, (R12)
-	ADDQ         R10, R9
-	MOVQ         R9, R12
-	VMOVUPS      Z4, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z5, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z6, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z7, K1, (R12)
-	ADDQ         R10, R9
-	ADDQ         $0x40, R8
-	JMP          sumAVX512_7_block
+
+sumAVX512_7_clamped:
+	MOVQ    120(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    (AX), R11
+	ADDQ    R10, R11
+	MOVQ    128(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    136(AX), R13
+	SHLQ    $0x02, R13
+	MOVQ    R11, R14
+	VMOVUPS Z0, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z1, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z2, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z3, K1, (R14)
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS Z4, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z5, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z6, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z7, K1, (R14)
+	ADDQ    R12, R11
+	ADDQ    $0x40, R10
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, R9
+	JMP     sumAVX512_7_block
 
 sumAVX512_7_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_8:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 216(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   216(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	MOVQ   168(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   48(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
 
 sumAVX512_8_block:
-	MOVQ    224(AX), DI
-	SHLQ    $0x02, DI
-	SUBQ    SI, DI
-	JLE     sumAVX512_8_done
-	MOVQ    $0x00000040, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	SHRQ    $0x02, DI
-	MOVL    $-1, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_8_summed
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
-	JEQ     sumAVX512_8_summed
-	MOVQ    176(AX), DI
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   sumAVX512_8_done
+	CMPQ  R9, $0x40
+	JGE   sumAVX512_8_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+sumAVX512_8_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_8_summed
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
+	JEQ    sumAVX512_8_summed
+	MOVQ   176(AX), R9
 
 sumAVX512_8_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX512_8_tap:
-	VMOVUPS.Z   (R11), K1, Z3
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Z3, K1, Z0
-	LEAQ        (R10)(CX*1), R12
-	VFMADD231PS (R12), Z3, K1, Z1
-	LEAQ        (R10)(CX*2), R12
-	VFMADD231PS (R12), Z3, K1, Z2
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS.Z   (R13), K1, Z3
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Z3, K1, Z0
+	LEAQ        (R12)(CX*1), R14
+	VFMADD231PS (R14), Z3, K1, Z1
+	LEAQ        (R12)(CX*2), R14
+	VFMADD231PS (R14), Z3, K1, Z2
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX512_8_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX512_8_place
 
 sumAVX512_8_summed:
-	MOVQ      72(AX), DI
-	TESTQ     DI, DI
+	MOVQ      72(AX), R9
+	TESTQ     R9, R9
 	JEQ       sumAVX512_8_biased
-	VMOVUPS.Z (DI)(SI*1), K1, Z3
+	VMOVUPS.Z (R9)(R8*1), K1, Z3
 	VADDPS    Z3, Z0, Z0
 	VADDPS    Z3, Z1, Z1
 	VADDPS    Z3, Z2, Z2
@@ -1150,28 +1248,34 @@ sumAVX512_8_summed:
 sumAVX512_8_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_8_added
-	MOVQ      120(AX), DI
-	SHLQ      $0x02, DI
-	ADDQ      96(AX), DI
-	ADDQ      SI, DI
-	MOVQ      128(AX), R8
-	SHLQ      $0x02, R8
-	MOVQ      136(AX), R9
+	MOVQ      120(AX), R9
 	SHLQ      $0x02, R9
-	MOVQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
+	ADDQ      96(AX), R9
+	ADDQ      R8, R9
+	MOVQ      128(AX), R10
+	SHLQ      $0x02, R10
+	MOVQ      136(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R11
+	VMOVUPS.Z (R11), K1, Z3
 	VADDPS    Z3, Z0, Z0
-	ADDQ      R8, DI
-	MOVQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
+	ADDQ      R10, R9
+	MOVQ      R9, R11
+	VMOVUPS.Z (R11), K1, Z3
 	VADDPS    Z3, Z1, Z1
-	ADDQ      R8, DI
-	MOVQ      DI, R9
-	VMOVUPS.Z (R9), K1, Z3
+	ADDQ      R10, R9
+	MOVQ      R9, R11
+	VMOVUPS.Z (R11), K1, Z3
 	VADDPS    Z3, Z2, Z2
-	ADDQ      R8, DI
+	ADDQ      R10, R9
 
 sumAVX512_8_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_8_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_8_clamped
+
+sumAVX512_8_limited:
 	VBROADCASTSS 232(AX), Z3
 	VBROADCASTSS 236(AX), Z4
 	VMAXPS       Z0, Z3, Z0
@@ -1180,102 +1284,108 @@ sumAVX512_8_added:
 	VMINPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z3, Z2
 	VMINPS       Z2, Z4, Z2
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R9
-	VMOVUPS      Z0, K1, (R9)
-	ADDQ         R8, DI
-	MOVQ         DI, R9
-	VMOVUPS      Z1, K1, (R9)
-	ADDQ         R8, DI
-	MOVQ         DI, R9
-	VMOVUPS      Z2, K1, (R9)
-	ADDQ         R8, DI
-	ADDQ         $0x40, SI
-	JMP          sumAVX512_8_block
+
+sumAVX512_8_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	JMP     sumAVX512_8_block
 
 sumAVX512_8_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_9:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	MOVQ 216(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   216(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	MOVQ   168(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   48(AX), R8
+	XORQ   R9, R9
+	KXNORW K1, K1, K1
 
 sumAVX512_9_block:
-	MOVQ    224(AX), R8
-	SHLQ    $0x02, R8
-	SUBQ    DI, R8
-	JLE     sumAVX512_9_done
-	MOVQ    $0x00000040, R9
-	CMPQ    R8, R9
-	CMOVQGT R9, R8
-	SHRQ    $0x02, R8
-	MOVL    $-1, R9
-	BZHIL   R8, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_9_summed
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
-	JEQ     sumAVX512_9_summed
-	MOVQ    176(AX), R8
+	MOVQ  224(AX), R10
+	SHLQ  $0x02, R10
+	SUBQ  R9, R10
+	JLE   sumAVX512_9_done
+	CMPQ  R10, $0x40
+	JGE   sumAVX512_9_whole
+	MOVL  $-1, R11
+	SHRQ  $0x02, R10
+	BZHIL R10, R11, R11
+	KMOVW R11, K1
+
+sumAVX512_9_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_9_summed
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
+	JEQ    sumAVX512_9_summed
+	MOVQ   176(AX), R10
 
 sumAVX512_9_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX512_9_tap:
-	VMOVUPS.Z   (R12), K1, Z6
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Z6, K1, Z0
-	VFMADD231PS (R11)(DX*1), Z6, K1, Z1
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Z6, K1, Z2
-	VFMADD231PS (R13)(DX*1), Z6, K1, Z3
-	LEAQ        (R11)(CX*2), R13
-	VFMADD231PS (R13), Z6, K1, Z4
-	VFMADD231PS (R13)(DX*1), Z6, K1, Z5
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS.Z   (R14), K1, Z6
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Z6, K1, Z0
+	VFMADD231PS (R13)(DX*1), Z6, K1, Z1
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Z6, K1, Z2
+	VFMADD231PS (R15)(DX*1), Z6, K1, Z3
+	LEAQ        (R13)(CX*2), R15
+	VFMADD231PS (R15), Z6, K1, Z4
+	VFMADD231PS (R15)(DX*1), Z6, K1, Z5
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX512_9_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX512_9_place
 
 sumAVX512_9_summed:
-	MOVQ      72(AX), R8
-	TESTQ     R8, R8
+	MOVQ      72(AX), R10
+	TESTQ     R10, R10
 	JEQ       sumAVX512_9_biased
-	VMOVUPS.Z (R8)(DI*1), K1, Z6
+	VMOVUPS.Z (R10)(R9*1), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VADDPS    Z6, Z1, Z1
 	VADDPS    Z6, Z2, Z2
@@ -1286,37 +1396,43 @@ sumAVX512_9_summed:
 sumAVX512_9_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_9_added
-	MOVQ      120(AX), R8
-	SHLQ      $0x02, R8
-	ADDQ      96(AX), R8
-	ADDQ      DI, R8
-	MOVQ      128(AX), R9
-	SHLQ      $0x02, R9
-	MOVQ      136(AX), R10
+	MOVQ      120(AX), R10
 	SHLQ      $0x02, R10
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      96(AX), R10
+	ADDQ      R9, R10
+	MOVQ      128(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      136(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z0, Z0
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z1, Z1
-	ADDQ      R9, R8
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R11, R10
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z2, Z2
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z3, Z3
-	ADDQ      R9, R8
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R11, R10
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z4, Z4
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z6
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z6
 	VADDPS    Z6, Z5, Z5
-	ADDQ      R9, R8
+	ADDQ      R11, R10
 
 sumAVX512_9_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_9_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_9_clamped
+
+sumAVX512_9_limited:
 	VBROADCASTSS 232(AX), Z6
 	VBROADCASTSS 236(AX), Z7
 	VMAXPS       Z0, Z6, Z0
@@ -1331,114 +1447,120 @@ sumAVX512_9_added:
 	VMINPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Z0, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z1, K1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Z2, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z3, K1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Z4, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z5, K1, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x40, DI
-	JMP          sumAVX512_9_block
+
+sumAVX512_9_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Z0, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z1, K1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Z2, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z3, K1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Z4, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z5, K1, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x40, R9
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	JMP     sumAVX512_9_block
 
 sumAVX512_9_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_10:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	MOVQ 216(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   216(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	MOVQ   168(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   48(AX), R8
+	XORQ   R9, R9
+	KXNORW K1, K1, K1
 
 sumAVX512_10_block:
-	MOVQ    224(AX), R8
-	SHLQ    $0x02, R8
-	SUBQ    DI, R8
-	JLE     sumAVX512_10_done
-	MOVQ    $0x00000040, R9
-	CMPQ    R8, R9
-	CMOVQGT R9, R8
-	SHRQ    $0x02, R8
-	MOVL    $-1, R9
-	BZHIL   R8, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_10_summed
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
-	JEQ     sumAVX512_10_summed
-	MOVQ    176(AX), R8
+	MOVQ  224(AX), R10
+	SHLQ  $0x02, R10
+	SUBQ  R9, R10
+	JLE   sumAVX512_10_done
+	CMPQ  R10, $0x40
+	JGE   sumAVX512_10_whole
+	MOVL  $-1, R11
+	SHRQ  $0x02, R10
+	BZHIL R10, R11, R11
+	KMOVW R11, K1
+
+sumAVX512_10_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_10_summed
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
+	JEQ    sumAVX512_10_summed
+	MOVQ   176(AX), R10
 
 sumAVX512_10_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX512_10_tap:
-	VMOVUPS.Z   (R12), K1, Z9
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Z9, K1, Z0
-	VFMADD231PS (R11)(DX*1), Z9, K1, Z1
-	VFMADD231PS (R11)(DX*2), Z9, K1, Z2
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Z9, K1, Z3
-	VFMADD231PS (R13)(DX*1), Z9, K1, Z4
-	VFMADD231PS (R13)(DX*2), Z9, K1, Z5
-	LEAQ        (R11)(CX*2), R13
-	VFMADD231PS (R13), Z9, K1, Z6
-	VFMADD231PS (R13)(DX*1), Z9, K1, Z7
-	VFMADD231PS (R13)(DX*2), Z9, K1, Z8
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS.Z   (R14), K1, Z9
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Z9, K1, Z0
+	VFMADD231PS (R13)(DX*1), Z9, K1, Z1
+	VFMADD231PS (R13)(DX*2), Z9, K1, Z2
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Z9, K1, Z3
+	VFMADD231PS (R15)(DX*1), Z9, K1, Z4
+	VFMADD231PS (R15)(DX*2), Z9, K1, Z5
+	LEAQ        (R13)(CX*2), R15
+	VFMADD231PS (R15), Z9, K1, Z6
+	VFMADD231PS (R15)(DX*1), Z9, K1, Z7
+	VFMADD231PS (R15)(DX*2), Z9, K1, Z8
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX512_10_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX512_10_place
 
 sumAVX512_10_summed:
-	MOVQ      72(AX), R8
-	TESTQ     R8, R8
+	MOVQ      72(AX), R10
+	TESTQ     R10, R10
 	JEQ       sumAVX512_10_biased
-	VMOVUPS.Z (R8)(DI*1), K1, Z9
+	VMOVUPS.Z (R10)(R9*1), K1, Z9
 	VADDPS    Z9, Z0, Z0
 	VADDPS    Z9, Z1, Z1
 	VADDPS    Z9, Z2, Z2
@@ -1452,46 +1574,52 @@ sumAVX512_10_summed:
 sumAVX512_10_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_10_added
-	MOVQ      120(AX), R8
-	SHLQ      $0x02, R8
-	ADDQ      96(AX), R8
-	ADDQ      DI, R8
-	MOVQ      128(AX), R9
-	SHLQ      $0x02, R9
-	MOVQ      136(AX), R10
+	MOVQ      120(AX), R10
 	SHLQ      $0x02, R10
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      96(AX), R10
+	ADDQ      R9, R10
+	MOVQ      128(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      136(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z0, Z0
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z1, Z1
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z2, Z2
-	ADDQ      R9, R8
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R11, R10
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z3, Z3
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z4, Z4
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z5, Z5
-	ADDQ      R9, R8
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R11, R10
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z6, Z6
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z7, Z7
-	ADDQ      R10, R11
-	VMOVUPS.Z (R11), K1, Z9
+	ADDQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z9
 	VADDPS    Z9, Z8, Z8
-	ADDQ      R9, R8
+	ADDQ      R11, R10
 
 sumAVX512_10_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_10_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_10_clamped
+
+sumAVX512_10_limited:
 	VBROADCASTSS 232(AX), Z9
 	VBROADCASTSS 236(AX), Z10
 	VMAXPS       Z0, Z9, Z0
@@ -1512,127 +1640,133 @@ sumAVX512_10_added:
 	VMINPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z9, Z8
 	VMINPS       Z8, Z10, Z8
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Z0, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z1, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z2, K1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Z3, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z4, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z5, K1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Z6, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z7, K1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Z8, K1, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x40, DI
-	JMP          sumAVX512_10_block
+
+sumAVX512_10_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Z0, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z1, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z2, K1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Z3, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z4, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z5, K1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Z6, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z7, K1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Z8, K1, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x40, R9
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	JMP     sumAVX512_10_block
 
 sumAVX512_10_done:
 	VZEROUPPER
 	RET
 
 sumAVX512_11:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ 208(AX), SI
-	SHLQ $0x02, SI
-	MOVQ 216(AX), DI
-	SHLQ $0x02, DI
-	XORQ R8, R8
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	LEAQ   (DX)(DX*2), BX
+	MOVQ   208(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   216(AX), DI
+	SHLQ   $0x02, DI
+	MOVQ   144(AX), R8
+	SHLQ   $0x02, R8
+	ADDQ   24(AX), R8
+	MOVQ   168(AX), R9
+	SHLQ   $0x02, R9
+	ADDQ   48(AX), R9
+	XORQ   R10, R10
+	KXNORW K1, K1, K1
 
 sumAVX512_11_block:
-	MOVQ    224(AX), R9
-	SHLQ    $0x02, R9
-	SUBQ    R8, R9
-	JLE     sumAVX512_11_done
-	MOVQ    $0x00000040, R10
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	SHRQ    $0x02, R9
-	MOVL    $-1, R10
-	BZHIL   R9, R10, R10
-	KMOVW   R10, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	CMPQ    200(AX), $0x00
-	JEQ     sumAVX512_11_summed
-	MOVQ    184(AX), R10
-	TESTQ   R10, R10
-	JEQ     sumAVX512_11_summed
-	MOVQ    176(AX), R9
+	MOVQ  224(AX), R11
+	SHLQ  $0x02, R11
+	SUBQ  R10, R11
+	JLE   sumAVX512_11_done
+	CMPQ  R11, $0x40
+	JGE   sumAVX512_11_whole
+	MOVL  $-1, R12
+	SHRQ  $0x02, R11
+	BZHIL R11, R12, R12
+	KMOVW R12, K1
+
+sumAVX512_11_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	CMPQ   200(AX), $0x00
+	JEQ    sumAVX512_11_summed
+	MOVQ   184(AX), R12
+	TESTQ  R12, R12
+	JEQ    sumAVX512_11_summed
+	MOVQ   176(AX), R11
 
 sumAVX512_11_place:
-	MOVQ (R9), R12
-	ADDQ 144(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 24(AX), R12
-	ADDQ R8, R12
-	MOVQ 8(R9), R13
-	ADDQ 168(AX), R13
-	SHLQ $0x02, R13
-	ADDQ 48(AX), R13
-	ADDQ R8, R13
-	ADDQ $0x18, R9
-	MOVQ 200(AX), R11
+	MOVQ (R11), R14
+	LEAQ (R8)(R14*4), R14
+	MOVQ 8(R11), R15
+	LEAQ (R9)(R15*4), R15
+	ADDQ $0x18, R11
+	MOVQ 200(AX), R13
 
 sumAVX512_11_tap:
-	VMOVUPS.Z   (R13), K1, Z12
-	ADDQ        DI, R13
-	VFMADD231PS (R12), Z12, K1, Z0
-	VFMADD231PS (R12)(DX*1), Z12, K1, Z1
-	VFMADD231PS (R12)(DX*2), Z12, K1, Z2
-	VFMADD231PS (R12)(BX*1), Z12, K1, Z3
-	LEAQ        (R12)(CX*1), R14
-	VFMADD231PS (R14), Z12, K1, Z4
-	VFMADD231PS (R14)(DX*1), Z12, K1, Z5
-	VFMADD231PS (R14)(DX*2), Z12, K1, Z6
-	VFMADD231PS (R14)(BX*1), Z12, K1, Z7
-	LEAQ        (R12)(CX*2), R14
-	VFMADD231PS (R14), Z12, K1, Z8
-	VFMADD231PS (R14)(DX*1), Z12, K1, Z9
-	VFMADD231PS (R14)(DX*2), Z12, K1, Z10
-	VFMADD231PS (R14)(BX*1), Z12, K1, Z11
-	ADDQ        SI, R12
-	DECQ        R11
+	VMOVUPS.Z   (R15), K1, Z12
+	ADDQ        DI, R15
+	VFMADD231PS (R14), Z12, K1, Z0
+	VFMADD231PS (R14)(DX*1), Z12, K1, Z1
+	VFMADD231PS (R14)(DX*2), Z12, K1, Z2
+	VFMADD231PS (R14)(BX*1), Z12, K1, Z3
+	LEAQ        (R14)(CX*1), BP
+	VFMADD231PS (BP), Z12, K1, Z4
+	VFMADD231PS (BP)(DX*1), Z12, K1, Z5
+	VFMADD231PS (BP)(DX*2), Z12, K1, Z6
+	VFMADD231PS (BP)(BX*1), Z12, K1, Z7
+	LEAQ        (R14)(CX*2), BP
+	VFMADD231PS (BP), Z12, K1, Z8
+	VFMADD231PS (BP)(DX*1), Z12, K1, Z9
+	VFMADD231PS (BP)(DX*2), Z12, K1, Z10
+	VFMADD231PS (BP)(BX*1), Z12, K1, Z11
+	ADDQ        SI, R14
+	DECQ        R13
 	JNE         sumAVX512_11_tap
-	DECQ        R10
+	DECQ        R12
 	JNE         sumAVX512_11_place
 
 sumAVX512_11_summed:
-	MOVQ      72(AX), R9
-	TESTQ     R9, R9
+	MOVQ      72(AX), R11
+	TESTQ     R11, R11
 	JEQ       sumAVX512_11_biased
-	VMOVUPS.Z (R9)(R8*1), K1, Z12
+	VMOVUPS.Z (R11)(R10*1), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VADDPS    Z12, Z1, Z1
 	VADDPS    Z12, Z2, Z2
@@ -1649,55 +1783,61 @@ sumAVX512_11_summed:
 sumAVX512_11_biased:
 	CMPQ      96(AX), $0x00
 	JEQ       sumAVX512_11_added
-	MOVQ      120(AX), R9
-	SHLQ      $0x02, R9
-	ADDQ      96(AX), R9
-	ADDQ      R8, R9
-	MOVQ      128(AX), R10
-	SHLQ      $0x02, R10
-	MOVQ      136(AX), R11
+	MOVQ      120(AX), R11
 	SHLQ      $0x02, R11
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      96(AX), R11
+	ADDQ      R10, R11
+	MOVQ      128(AX), R12
+	SHLQ      $0x02, R12
+	MOVQ      136(AX), R13
+	SHLQ      $0x02, R13
+	MOVQ      R11, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z0, Z0
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z1, Z1
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z2, Z2
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z3, Z3
-	ADDQ      R10, R9
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R12, R11
+	MOVQ      R11, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z4, Z4
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z5, Z5
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z6, Z6
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z7, Z7
-	ADDQ      R10, R9
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R12, R11
+	MOVQ      R11, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z8, Z8
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z9, Z9
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z10, Z10
-	ADDQ      R11, R12
-	VMOVUPS.Z (R12), K1, Z12
+	ADDQ      R13, R14
+	VMOVUPS.Z (R14), K1, Z12
 	VADDPS    Z12, Z11, Z11
-	ADDQ      R10, R9
+	ADDQ      R12, R11
 
 sumAVX512_11_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX512_11_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX512_11_clamped
+
+sumAVX512_11_limited:
 	VBROADCASTSS 232(AX), Z12
 	VBROADCASTSS 236(AX), Z13
 	VMAXPS       Z0, Z12, Z0
@@ -1724,50 +1864,54 @@ sumAVX512_11_added:
 	VMINPS       Z10, Z13, Z10
 	VMAXPS       Z11, Z12, Z11
 	VMINPS       Z11, Z13, Z11
-	MOVQ         120(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         (AX), R9
-	ADDQ         R8, R9
-	MOVQ         128(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         136(AX), R11
-	SHLQ         $0x02, R11
-	MOVQ         R9, R12
-	VMOVUPS      Z0, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z1, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z2, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z3, K1, (R12)
-	ADDQ         R10, R9
-	MOVQ         R9, R12
-	VMOVUPS      Z4, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z5, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z6, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z7, K1, (R12)
-	ADDQ         R10, R9
-	MOVQ         R9, R12
-	VMOVUPS      Z8, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z9, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z10, K1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Z11, K1, (R12)
-	ADDQ         R10, R9
-	ADDQ         $0x40, R8
-	JMP          sumAVX512_11_block
+
+sumAVX512_11_clamped:
+	MOVQ    120(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    (AX), R11
+	ADDQ    R10, R11
+	MOVQ    128(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    136(AX), R13
+	SHLQ    $0x02, R13
+	MOVQ    R11, R14
+	VMOVUPS Z0, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z1, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z2, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z3, K1, (R14)
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS Z4, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z5, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z6, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z7, K1, (R14)
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS Z8, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z9, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z10, K1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Z11, K1, (R14)
+	ADDQ    R12, R11
+	ADDQ    $0x40, R10
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, R9
+	JMP     sumAVX512_11_block
 
 sumAVX512_11_done:
 	VZEROUPPER
 	RET
 
 // func maxAVX512(t *byte, size int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2
 TEXT ·maxAVX512(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ size+8(FP), CX
@@ -1798,364 +1942,56 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-16
 	RET
 
 maxAVX512_0:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), CX
-	SHLQ $0x02, CX
-	XORQ DX, DX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   144(AX), DX
+	SHLQ   $0x02, DX
+	ADDQ   24(AX), DX
+	XORQ   BX, BX
+	KXNORW K1, K1, K1
 
 maxAVX512_0_block:
-	MOVQ       224(AX), BX
-	SHLQ       $0x02, BX
-	SUBQ       DX, BX
-	JLE        maxAVX512_0_done
-	MOVQ       $0x00000040, SI
-	CMPQ       BX, SI
-	CMOVQGT    SI, BX
-	SHRQ       $0x02, BX
-	MOVL       $-1, SI
-	BZHIL      BX, SI, SI
-	KMOVW      SI, K1
+	MOVQ  224(AX), SI
+	SHLQ  $0x02, SI
+	SUBQ  BX, SI
+	JLE   maxAVX512_0_done
+	CMPQ  SI, $0x40
+	JGE   maxAVX512_0_whole
+	MOVL  $-1, DI
+	SHRQ  $0x02, SI
+	BZHIL SI, DI, DI
+	KMOVW DI, K1
+
+maxAVX512_0_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_0_summed
-	MOVQ       184(AX), SI
-	TESTQ      SI, SI
+	MOVQ       184(AX), DI
+	TESTQ      DI, DI
 	JEQ        maxAVX512_0_summed
-	MOVQ       176(AX), BX
+	MOVQ       176(AX), SI
 
 maxAVX512_0_place:
-	MOVQ (BX), R8
-	ADDQ 144(AX), R8
-	SHLQ $0x02, R8
-	ADDQ 24(AX), R8
-	ADDQ DX, R8
-	ADDQ $0x18, BX
-	MOVQ 200(AX), DI
+	MOVQ (SI), R9
+	LEAQ (DX)(R9*4), R9
+	ADDQ $0x18, SI
+	MOVQ 200(AX), R8
 
 maxAVX512_0_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R8), Z0, K2, Z0
-	ADDQ   CX, R8
-	DECQ   DI
+	VMAXPS (R9), Z0, K2, Z0
+	ADDQ   CX, R9
+	DECQ   R8
 	JNE    maxAVX512_0_tap
-	DECQ   SI
+	DECQ   DI
 	JNE    maxAVX512_0_place
 
 maxAVX512_0_summed:
-	MOVQ    120(AX), BX
-	SHLQ    $0x02, BX
-	ADDQ    (AX), BX
-	ADDQ    DX, BX
-	MOVQ    128(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    136(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    BX, DI
-	VMOVUPS Z0, K1, (DI)
-	ADDQ    SI, BX
-	ADDQ    $0x40, DX
-	JMP     maxAVX512_0_block
-
-maxAVX512_0_done:
-	VZEROUPPER
-	RET
-
-maxAVX512_1:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
-
-maxAVX512_1_block:
-	MOVQ       224(AX), SI
-	SHLQ       $0x02, SI
-	SUBQ       BX, SI
-	JLE        maxAVX512_1_done
-	MOVQ       $0x00000040, DI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	SHRQ       $0x02, SI
-	MOVL       $-1, DI
-	BZHIL      SI, DI, DI
-	KMOVW      DI, K1
-	VPTERNLOGD $0xff, Z0, Z0, Z0
-	VPSLLD     $0x17, Z0, Z0
-	VPTERNLOGD $0xff, Z1, Z1, Z1
-	VPSLLD     $0x17, Z1, Z1
-	CMPQ       200(AX), $0x00
-	JEQ        maxAVX512_1_summed
-	MOVQ       184(AX), DI
-	TESTQ      DI, DI
-	JEQ        maxAVX512_1_summed
-	MOVQ       176(AX), SI
-
-maxAVX512_1_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
-
-maxAVX512_1_tap:
-	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R9), Z0, K2, Z0
-	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R9)(CX*1), Z1, K2, Z1
-	ADDQ   DX, R9
-	DECQ   R8
-	JNE    maxAVX512_1_tap
-	DECQ   DI
-	JNE    maxAVX512_1_place
-
-maxAVX512_1_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    DI, SI
-	ADDQ    $0x40, BX
-	JMP     maxAVX512_1_block
-
-maxAVX512_1_done:
-	VZEROUPPER
-	RET
-
-maxAVX512_2:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
-
-maxAVX512_2_block:
-	MOVQ       224(AX), SI
-	SHLQ       $0x02, SI
-	SUBQ       BX, SI
-	JLE        maxAVX512_2_done
-	MOVQ       $0x00000040, DI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	SHRQ       $0x02, SI
-	MOVL       $-1, DI
-	BZHIL      SI, DI, DI
-	KMOVW      DI, K1
-	VPTERNLOGD $0xff, Z0, Z0, Z0
-	VPSLLD     $0x17, Z0, Z0
-	VPTERNLOGD $0xff, Z1, Z1, Z1
-	VPSLLD     $0x17, Z1, Z1
-	VPTERNLOGD $0xff, Z2, Z2, Z2
-	VPSLLD     $0x17, Z2, Z2
-	CMPQ       200(AX), $0x00
-	JEQ        maxAVX512_2_summed
-	MOVQ       184(AX), DI
-	TESTQ      DI, DI
-	JEQ        maxAVX512_2_summed
-	MOVQ       176(AX), SI
-
-maxAVX512_2_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
-
-maxAVX512_2_tap:
-	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R9), Z0, K2, Z0
-	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R9)(CX*1), Z1, K2, Z1
-	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R9)(CX*2), Z2, K2, Z2
-	ADDQ   DX, R9
-	DECQ   R8
-	JNE    maxAVX512_2_tap
-	DECQ   DI
-	JNE    maxAVX512_2_place
-
-maxAVX512_2_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z2, K1, (R9)
-	ADDQ    DI, SI
-	ADDQ    $0x40, BX
-	JMP     maxAVX512_2_block
-
-maxAVX512_2_done:
-	VZEROUPPER
-	RET
-
-maxAVX512_3:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
-
-maxAVX512_3_block:
-	MOVQ       224(AX), DI
-	SHLQ       $0x02, DI
-	SUBQ       SI, DI
-	JLE        maxAVX512_3_done
-	MOVQ       $0x00000040, R8
-	CMPQ       DI, R8
-	CMOVQGT    R8, DI
-	SHRQ       $0x02, DI
-	MOVL       $-1, R8
-	BZHIL      DI, R8, R8
-	KMOVW      R8, K1
-	VPTERNLOGD $0xff, Z0, Z0, Z0
-	VPSLLD     $0x17, Z0, Z0
-	VPTERNLOGD $0xff, Z1, Z1, Z1
-	VPSLLD     $0x17, Z1, Z1
-	VPTERNLOGD $0xff, Z2, Z2, Z2
-	VPSLLD     $0x17, Z2, Z2
-	VPTERNLOGD $0xff, Z3, Z3, Z3
-	VPSLLD     $0x17, Z3, Z3
-	CMPQ       200(AX), $0x00
-	JEQ        maxAVX512_3_summed
-	MOVQ       184(AX), R8
-	TESTQ      R8, R8
-	JEQ        maxAVX512_3_summed
-	MOVQ       176(AX), DI
-
-maxAVX512_3_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
-
-maxAVX512_3_tap:
-	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R10), Z0, K2, Z0
-	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10)(CX*1), Z1, K2, Z1
-	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R10)(CX*2), Z2, K2, Z2
-	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R10)(DX*1), Z3, K2, Z3
-	ADDQ   BX, R10
-	DECQ   R9
-	JNE    maxAVX512_3_tap
-	DECQ   R8
-	JNE    maxAVX512_3_place
-
-maxAVX512_3_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
-	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R8, DI
-	ADDQ    $0x40, SI
-	JMP     maxAVX512_3_block
-
-maxAVX512_3_done:
-	VZEROUPPER
-	RET
-
-maxAVX512_4:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
-
-maxAVX512_4_block:
-	MOVQ       224(AX), SI
-	SHLQ       $0x02, SI
-	SUBQ       BX, SI
-	JLE        maxAVX512_4_done
-	MOVQ       $0x00000040, DI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	SHRQ       $0x02, SI
-	MOVL       $-1, DI
-	BZHIL      SI, DI, DI
-	KMOVW      DI, K1
-	VPTERNLOGD $0xff, Z0, Z0, Z0
-	VPSLLD     $0x17, Z0, Z0
-	VPTERNLOGD $0xff, Z1, Z1, Z1
-	VPSLLD     $0x17, Z1, Z1
-	CMPQ       200(AX), $0x00
-	JEQ        maxAVX512_4_summed
-	MOVQ       184(AX), DI
-	TESTQ      DI, DI
-	JEQ        maxAVX512_4_summed
-	MOVQ       176(AX), SI
-
-maxAVX512_4_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
-
-maxAVX512_4_tap:
-	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R9), Z0, K2, Z0
-	LEAQ   (R9)(CX*1), R10
-	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10), Z1, K2, Z1
-	ADDQ   DX, R9
-	DECQ   R8
-	JNE    maxAVX512_4_tap
-	DECQ   DI
-	JNE    maxAVX512_4_place
-
-maxAVX512_4_summed:
 	MOVQ    120(AX), SI
 	SHLQ    $0x02, SI
 	ADDQ    (AX), SI
@@ -2167,78 +2003,69 @@ maxAVX512_4_summed:
 	MOVQ    SI, R8
 	VMOVUPS Z0, K1, (R8)
 	ADDQ    DI, SI
-	MOVQ    SI, R8
-	VMOVUPS Z1, K1, (R8)
-	ADDQ    DI, SI
 	ADDQ    $0x40, BX
-	JMP     maxAVX512_4_block
+	ADDQ    $0x40, DX
+	JMP     maxAVX512_0_block
 
-maxAVX512_4_done:
+maxAVX512_0_done:
 	VZEROUPPER
 	RET
 
-maxAVX512_5:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+maxAVX512_1:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
 
-maxAVX512_5_block:
-	MOVQ       224(AX), DI
-	SHLQ       $0x02, DI
-	SUBQ       SI, DI
-	JLE        maxAVX512_5_done
-	MOVQ       $0x00000040, R8
-	CMPQ       DI, R8
-	CMOVQGT    R8, DI
-	SHRQ       $0x02, DI
-	MOVL       $-1, R8
-	BZHIL      DI, R8, R8
-	KMOVW      R8, K1
+maxAVX512_1_block:
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   maxAVX512_1_done
+	CMPQ  DI, $0x40
+	JGE   maxAVX512_1_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+maxAVX512_1_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
 	VPSLLD     $0x17, Z1, Z1
-	VPTERNLOGD $0xff, Z2, Z2, Z2
-	VPSLLD     $0x17, Z2, Z2
-	VPTERNLOGD $0xff, Z3, Z3, Z3
-	VPSLLD     $0x17, Z3, Z3
 	CMPQ       200(AX), $0x00
-	JEQ        maxAVX512_5_summed
+	JEQ        maxAVX512_1_summed
 	MOVQ       184(AX), R8
 	TESTQ      R8, R8
-	JEQ        maxAVX512_5_summed
+	JEQ        maxAVX512_1_summed
 	MOVQ       176(AX), DI
 
-maxAVX512_5_place:
+maxAVX512_1_place:
 	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
+	LEAQ (BX)(R10*4), R10
 	ADDQ $0x18, DI
 	MOVQ 200(AX), R9
 
-maxAVX512_5_tap:
+maxAVX512_1_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
 	VMAXPS (R10), Z0, K2, Z0
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10)(DX*1), Z1, K2, Z1
-	LEAQ   (R10)(CX*1), R11
-	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R11), Z2, K2, Z2
-	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R11)(DX*1), Z3, K2, Z3
-	ADDQ   BX, R10
+	VMAXPS (R10)(CX*1), Z1, K2, Z1
+	ADDQ   DX, R10
 	DECQ   R9
-	JNE    maxAVX512_5_tap
+	JNE    maxAVX512_1_tap
 	DECQ   R8
-	JNE    maxAVX512_5_place
+	JNE    maxAVX512_1_place
 
-maxAVX512_5_summed:
+maxAVX512_1_summed:
 	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    (AX), DI
@@ -2252,11 +2079,346 @@ maxAVX512_5_summed:
 	ADDQ    R9, R10
 	VMOVUPS Z1, K1, (R10)
 	ADDQ    R8, DI
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, BX
+	JMP     maxAVX512_1_block
+
+maxAVX512_1_done:
+	VZEROUPPER
+	RET
+
+maxAVX512_2:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
+
+maxAVX512_2_block:
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   maxAVX512_2_done
+	CMPQ  DI, $0x40
+	JGE   maxAVX512_2_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+maxAVX512_2_whole:
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSLLD     $0x17, Z0, Z0
+	VPTERNLOGD $0xff, Z1, Z1, Z1
+	VPSLLD     $0x17, Z1, Z1
+	VPTERNLOGD $0xff, Z2, Z2, Z2
+	VPSLLD     $0x17, Z2, Z2
+	CMPQ       200(AX), $0x00
+	JEQ        maxAVX512_2_summed
+	MOVQ       184(AX), R8
+	TESTQ      R8, R8
+	JEQ        maxAVX512_2_summed
+	MOVQ       176(AX), DI
+
+maxAVX512_2_place:
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
+
+maxAVX512_2_tap:
+	VCMPPS $0x07, Z0, Z0, K1, K2
+	VMAXPS (R10), Z0, K2, Z0
+	VCMPPS $0x07, Z1, Z1, K1, K2
+	VMAXPS (R10)(CX*1), Z1, K2, Z1
+	VCMPPS $0x07, Z2, Z2, K1, K2
+	VMAXPS (R10)(CX*2), Z2, K2, Z2
+	ADDQ   DX, R10
+	DECQ   R9
+	JNE    maxAVX512_2_tap
+	DECQ   R8
+	JNE    maxAVX512_2_place
+
+maxAVX512_2_summed:
+	MOVQ    120(AX), DI
+	SHLQ    $0x02, DI
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
+	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
 	MOVQ    DI, R10
-	VMOVUPS Z2, K1, (R10)
+	VMOVUPS Z0, K1, (R10)
 	ADDQ    R9, R10
-	VMOVUPS Z3, K1, (R10)
+	VMOVUPS Z1, K1, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Z2, K1, (R10)
 	ADDQ    R8, DI
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, BX
+	JMP     maxAVX512_2_block
+
+maxAVX512_2_done:
+	VZEROUPPER
+	RET
+
+maxAVX512_3:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	LEAQ   (CX)(CX*2), DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
+
+maxAVX512_3_block:
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   maxAVX512_3_done
+	CMPQ  R8, $0x40
+	JGE   maxAVX512_3_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+maxAVX512_3_whole:
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSLLD     $0x17, Z0, Z0
+	VPTERNLOGD $0xff, Z1, Z1, Z1
+	VPSLLD     $0x17, Z1, Z1
+	VPTERNLOGD $0xff, Z2, Z2, Z2
+	VPSLLD     $0x17, Z2, Z2
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x17, Z3, Z3
+	CMPQ       200(AX), $0x00
+	JEQ        maxAVX512_3_summed
+	MOVQ       184(AX), R9
+	TESTQ      R9, R9
+	JEQ        maxAVX512_3_summed
+	MOVQ       176(AX), R8
+
+maxAVX512_3_place:
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
+
+maxAVX512_3_tap:
+	VCMPPS $0x07, Z0, Z0, K1, K2
+	VMAXPS (R11), Z0, K2, Z0
+	VCMPPS $0x07, Z1, Z1, K1, K2
+	VMAXPS (R11)(CX*1), Z1, K2, Z1
+	VCMPPS $0x07, Z2, Z2, K1, K2
+	VMAXPS (R11)(CX*2), Z2, K2, Z2
+	VCMPPS $0x07, Z3, Z3, K1, K2
+	VMAXPS (R11)(DX*1), Z3, K2, Z3
+	ADDQ   BX, R11
+	DECQ   R10
+	JNE    maxAVX512_3_tap
+	DECQ   R9
+	JNE    maxAVX512_3_place
+
+maxAVX512_3_summed:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z3, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, SI
+	JMP     maxAVX512_3_block
+
+maxAVX512_3_done:
+	VZEROUPPER
+	RET
+
+maxAVX512_4:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
+
+maxAVX512_4_block:
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   maxAVX512_4_done
+	CMPQ  DI, $0x40
+	JGE   maxAVX512_4_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+maxAVX512_4_whole:
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSLLD     $0x17, Z0, Z0
+	VPTERNLOGD $0xff, Z1, Z1, Z1
+	VPSLLD     $0x17, Z1, Z1
+	CMPQ       200(AX), $0x00
+	JEQ        maxAVX512_4_summed
+	MOVQ       184(AX), R8
+	TESTQ      R8, R8
+	JEQ        maxAVX512_4_summed
+	MOVQ       176(AX), DI
+
+maxAVX512_4_place:
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
+
+maxAVX512_4_tap:
+	VCMPPS $0x07, Z0, Z0, K1, K2
+	VMAXPS (R10), Z0, K2, Z0
+	LEAQ   (R10)(CX*1), R11
+	VCMPPS $0x07, Z1, Z1, K1, K2
+	VMAXPS (R11), Z1, K2, Z1
+	ADDQ   DX, R10
+	DECQ   R9
+	JNE    maxAVX512_4_tap
+	DECQ   R8
+	JNE    maxAVX512_4_place
+
+maxAVX512_4_summed:
+	MOVQ    120(AX), DI
+	SHLQ    $0x02, DI
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
+	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R9
+	VMOVUPS Z0, K1, (R9)
+	ADDQ    R8, DI
+	MOVQ    DI, R9
+	VMOVUPS Z1, K1, (R9)
+	ADDQ    R8, DI
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, BX
+	JMP     maxAVX512_4_block
+
+maxAVX512_4_done:
+	VZEROUPPER
+	RET
+
+maxAVX512_5:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
+
+maxAVX512_5_block:
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   maxAVX512_5_done
+	CMPQ  R8, $0x40
+	JGE   maxAVX512_5_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+maxAVX512_5_whole:
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSLLD     $0x17, Z0, Z0
+	VPTERNLOGD $0xff, Z1, Z1, Z1
+	VPSLLD     $0x17, Z1, Z1
+	VPTERNLOGD $0xff, Z2, Z2, Z2
+	VPSLLD     $0x17, Z2, Z2
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x17, Z3, Z3
+	CMPQ       200(AX), $0x00
+	JEQ        maxAVX512_5_summed
+	MOVQ       184(AX), R9
+	TESTQ      R9, R9
+	JEQ        maxAVX512_5_summed
+	MOVQ       176(AX), R8
+
+maxAVX512_5_place:
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
+
+maxAVX512_5_tap:
+	VCMPPS $0x07, Z0, Z0, K1, K2
+	VMAXPS (R11), Z0, K2, Z0
+	VCMPPS $0x07, Z1, Z1, K1, K2
+	VMAXPS (R11)(DX*1), Z1, K2, Z1
+	LEAQ   (R11)(CX*1), R12
+	VCMPPS $0x07, Z2, Z2, K1, K2
+	VMAXPS (R12), Z2, K2, Z2
+	VCMPPS $0x07, Z3, Z3, K1, K2
+	VMAXPS (R12)(DX*1), Z3, K2, Z3
+	ADDQ   BX, R11
+	DECQ   R10
+	JNE    maxAVX512_5_tap
+	DECQ   R9
+	JNE    maxAVX512_5_place
+
+maxAVX512_5_summed:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z3, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
 	ADDQ    $0x40, SI
 	JMP     maxAVX512_5_block
 
@@ -2265,26 +2427,31 @@ maxAVX512_5_done:
 	RET
 
 maxAVX512_6:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
 
 maxAVX512_6_block:
-	MOVQ       224(AX), DI
-	SHLQ       $0x02, DI
-	SUBQ       SI, DI
-	JLE        maxAVX512_6_done
-	MOVQ       $0x00000040, R8
-	CMPQ       DI, R8
-	CMOVQGT    R8, DI
-	SHRQ       $0x02, DI
-	MOVL       $-1, R8
-	BZHIL      DI, R8, R8
-	KMOVW      R8, K1
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   maxAVX512_6_done
+	CMPQ  R8, $0x40
+	JGE   maxAVX512_6_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+maxAVX512_6_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
@@ -2299,63 +2466,61 @@ maxAVX512_6_block:
 	VPSLLD     $0x17, Z5, Z5
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_6_summed
-	MOVQ       184(AX), R8
-	TESTQ      R8, R8
+	MOVQ       184(AX), R9
+	TESTQ      R9, R9
 	JEQ        maxAVX512_6_summed
-	MOVQ       176(AX), DI
+	MOVQ       176(AX), R8
 
 maxAVX512_6_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX512_6_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R10), Z0, K2, Z0
+	VMAXPS (R11), Z0, K2, Z0
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10)(DX*1), Z1, K2, Z1
+	VMAXPS (R11)(DX*1), Z1, K2, Z1
 	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R10)(DX*2), Z2, K2, Z2
-	LEAQ   (R10)(CX*1), R11
+	VMAXPS (R11)(DX*2), Z2, K2, Z2
+	LEAQ   (R11)(CX*1), R12
 	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R11), Z3, K2, Z3
+	VMAXPS (R12), Z3, K2, Z3
 	VCMPPS $0x07, Z4, Z4, K1, K2
-	VMAXPS (R11)(DX*1), Z4, K2, Z4
+	VMAXPS (R12)(DX*1), Z4, K2, Z4
 	VCMPPS $0x07, Z5, Z5, K1, K2
-	VMAXPS (R11)(DX*2), Z5, K2, Z5
-	ADDQ   BX, R10
-	DECQ   R9
+	VMAXPS (R12)(DX*2), Z5, K2, Z5
+	ADDQ   BX, R11
+	DECQ   R10
 	JNE    maxAVX512_6_tap
-	DECQ   R8
+	DECQ   R9
 	JNE    maxAVX512_6_place
 
 maxAVX512_6_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Z3, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z4, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z5, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
 	ADDQ    $0x40, SI
 	JMP     maxAVX512_6_block
 
@@ -2364,27 +2529,32 @@ maxAVX512_6_done:
 	RET
 
 maxAVX512_7:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ 208(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	LEAQ   (DX)(DX*2), BX
+	MOVQ   208(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
 
 maxAVX512_7_block:
-	MOVQ       224(AX), R8
-	SHLQ       $0x02, R8
-	SUBQ       DI, R8
-	JLE        maxAVX512_7_done
-	MOVQ       $0x00000040, R9
-	CMPQ       R8, R9
-	CMOVQGT    R9, R8
-	SHRQ       $0x02, R8
-	MOVL       $-1, R9
-	BZHIL      R8, R9, R9
-	KMOVW      R9, K1
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   maxAVX512_7_done
+	CMPQ  R9, $0x40
+	JGE   maxAVX512_7_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+maxAVX512_7_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
@@ -2403,71 +2573,69 @@ maxAVX512_7_block:
 	VPSLLD     $0x17, Z7, Z7
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_7_summed
-	MOVQ       184(AX), R9
-	TESTQ      R9, R9
+	MOVQ       184(AX), R10
+	TESTQ      R10, R10
 	JEQ        maxAVX512_7_summed
-	MOVQ       176(AX), R8
+	MOVQ       176(AX), R9
 
 maxAVX512_7_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R9), R12
+	LEAQ (DI)(R12*4), R12
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 maxAVX512_7_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R11), Z0, K2, Z0
+	VMAXPS (R12), Z0, K2, Z0
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R11)(DX*1), Z1, K2, Z1
+	VMAXPS (R12)(DX*1), Z1, K2, Z1
 	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R11)(DX*2), Z2, K2, Z2
+	VMAXPS (R12)(DX*2), Z2, K2, Z2
 	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R11)(BX*1), Z3, K2, Z3
-	LEAQ   (R11)(CX*1), R12
+	VMAXPS (R12)(BX*1), Z3, K2, Z3
+	LEAQ   (R12)(CX*1), R13
 	VCMPPS $0x07, Z4, Z4, K1, K2
-	VMAXPS (R12), Z4, K2, Z4
+	VMAXPS (R13), Z4, K2, Z4
 	VCMPPS $0x07, Z5, Z5, K1, K2
-	VMAXPS (R12)(DX*1), Z5, K2, Z5
+	VMAXPS (R13)(DX*1), Z5, K2, Z5
 	VCMPPS $0x07, Z6, Z6, K1, K2
-	VMAXPS (R12)(DX*2), Z6, K2, Z6
+	VMAXPS (R13)(DX*2), Z6, K2, Z6
 	VCMPPS $0x07, Z7, Z7, K1, K2
-	VMAXPS (R12)(BX*1), Z7, K2, Z7
-	ADDQ   SI, R11
-	DECQ   R10
+	VMAXPS (R13)(BX*1), Z7, K2, Z7
+	ADDQ   SI, R12
+	DECQ   R11
 	JNE    maxAVX512_7_tap
-	DECQ   R9
+	DECQ   R10
 	JNE    maxAVX512_7_place
 
 maxAVX512_7_summed:
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    (AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z1, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z3, K1, (R11)
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z5, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z7, K1, (R11)
-	ADDQ    R9, R8
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Z0, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z1, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z2, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z3, K1, (R12)
+	ADDQ    R10, R9
+	MOVQ    R9, R12
+	VMOVUPS Z4, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z5, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z6, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z7, K1, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
 	ADDQ    $0x40, DI
 	JMP     maxAVX512_7_block
 
@@ -2476,26 +2644,31 @@ maxAVX512_7_done:
 	RET
 
 maxAVX512_8:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
 
 maxAVX512_8_block:
-	MOVQ       224(AX), SI
-	SHLQ       $0x02, SI
-	SUBQ       BX, SI
-	JLE        maxAVX512_8_done
-	MOVQ       $0x00000040, DI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	SHRQ       $0x02, SI
-	MOVL       $-1, DI
-	BZHIL      SI, DI, DI
-	KMOVW      DI, K1
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   maxAVX512_8_done
+	CMPQ  DI, $0x40
+	JGE   maxAVX512_8_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+maxAVX512_8_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
@@ -2504,53 +2677,51 @@ maxAVX512_8_block:
 	VPSLLD     $0x17, Z2, Z2
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_8_summed
-	MOVQ       184(AX), DI
-	TESTQ      DI, DI
+	MOVQ       184(AX), R8
+	TESTQ      R8, R8
 	JEQ        maxAVX512_8_summed
-	MOVQ       176(AX), SI
+	MOVQ       176(AX), DI
 
 maxAVX512_8_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX512_8_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R9), Z0, K2, Z0
-	LEAQ   (R9)(CX*1), R10
+	VMAXPS (R10), Z0, K2, Z0
+	LEAQ   (R10)(CX*1), R11
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10), Z1, K2, Z1
-	LEAQ   (R9)(CX*2), R10
+	VMAXPS (R11), Z1, K2, Z1
+	LEAQ   (R10)(CX*2), R11
 	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R10), Z2, K2, Z2
-	ADDQ   DX, R9
-	DECQ   R8
+	VMAXPS (R11), Z2, K2, Z2
+	ADDQ   DX, R10
+	DECQ   R9
 	JNE    maxAVX512_8_tap
-	DECQ   DI
+	DECQ   R8
 	JNE    maxAVX512_8_place
 
 maxAVX512_8_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R8
-	VMOVUPS Z0, K1, (R8)
-	ADDQ    DI, SI
-	MOVQ    SI, R8
-	VMOVUPS Z1, K1, (R8)
-	ADDQ    DI, SI
-	MOVQ    SI, R8
-	VMOVUPS Z2, K1, (R8)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R9
+	VMOVUPS Z0, K1, (R9)
+	ADDQ    R8, DI
+	MOVQ    DI, R9
+	VMOVUPS Z1, K1, (R9)
+	ADDQ    R8, DI
+	MOVQ    DI, R9
+	VMOVUPS Z2, K1, (R9)
+	ADDQ    R8, DI
+	ADDQ    $0x40, SI
 	ADDQ    $0x40, BX
 	JMP     maxAVX512_8_block
 
@@ -2559,26 +2730,31 @@ maxAVX512_8_done:
 	RET
 
 maxAVX512_9:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
 
 maxAVX512_9_block:
-	MOVQ       224(AX), DI
-	SHLQ       $0x02, DI
-	SUBQ       SI, DI
-	JLE        maxAVX512_9_done
-	MOVQ       $0x00000040, R8
-	CMPQ       DI, R8
-	CMOVQGT    R8, DI
-	SHRQ       $0x02, DI
-	MOVL       $-1, R8
-	BZHIL      DI, R8, R8
-	KMOVW      R8, K1
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   maxAVX512_9_done
+	CMPQ  R8, $0x40
+	JGE   maxAVX512_9_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+maxAVX512_9_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
@@ -2593,65 +2769,63 @@ maxAVX512_9_block:
 	VPSLLD     $0x17, Z5, Z5
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_9_summed
-	MOVQ       184(AX), R8
-	TESTQ      R8, R8
+	MOVQ       184(AX), R9
+	TESTQ      R9, R9
 	JEQ        maxAVX512_9_summed
-	MOVQ       176(AX), DI
+	MOVQ       176(AX), R8
 
 maxAVX512_9_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX512_9_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R10), Z0, K2, Z0
+	VMAXPS (R11), Z0, K2, Z0
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10)(DX*1), Z1, K2, Z1
-	LEAQ   (R10)(CX*1), R11
+	VMAXPS (R11)(DX*1), Z1, K2, Z1
+	LEAQ   (R11)(CX*1), R12
 	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R11), Z2, K2, Z2
+	VMAXPS (R12), Z2, K2, Z2
 	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R11)(DX*1), Z3, K2, Z3
-	LEAQ   (R10)(CX*2), R11
+	VMAXPS (R12)(DX*1), Z3, K2, Z3
+	LEAQ   (R11)(CX*2), R12
 	VCMPPS $0x07, Z4, Z4, K1, K2
-	VMAXPS (R11), Z4, K2, Z4
+	VMAXPS (R12), Z4, K2, Z4
 	VCMPPS $0x07, Z5, Z5, K1, K2
-	VMAXPS (R11)(DX*1), Z5, K2, Z5
-	ADDQ   BX, R10
-	DECQ   R9
+	VMAXPS (R12)(DX*1), Z5, K2, Z5
+	ADDQ   BX, R11
+	DECQ   R10
 	JNE    maxAVX512_9_tap
-	DECQ   R8
+	DECQ   R9
 	JNE    maxAVX512_9_place
 
 maxAVX512_9_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z3, K1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Z4, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z5, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
 	ADDQ    $0x40, SI
 	JMP     maxAVX512_9_block
 
@@ -2660,26 +2834,31 @@ maxAVX512_9_done:
 	RET
 
 maxAVX512_10:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
 
 maxAVX512_10_block:
-	MOVQ       224(AX), DI
-	SHLQ       $0x02, DI
-	SUBQ       SI, DI
-	JLE        maxAVX512_10_done
-	MOVQ       $0x00000040, R8
-	CMPQ       DI, R8
-	CMOVQGT    R8, DI
-	SHRQ       $0x02, DI
-	MOVL       $-1, R8
-	BZHIL      DI, R8, R8
-	KMOVW      R8, K1
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   maxAVX512_10_done
+	CMPQ  R8, $0x40
+	JGE   maxAVX512_10_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+maxAVX512_10_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
@@ -2700,77 +2879,75 @@ maxAVX512_10_block:
 	VPSLLD     $0x17, Z8, Z8
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_10_summed
-	MOVQ       184(AX), R8
-	TESTQ      R8, R8
+	MOVQ       184(AX), R9
+	TESTQ      R9, R9
 	JEQ        maxAVX512_10_summed
-	MOVQ       176(AX), DI
+	MOVQ       176(AX), R8
 
 maxAVX512_10_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX512_10_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R10), Z0, K2, Z0
+	VMAXPS (R11), Z0, K2, Z0
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R10)(DX*1), Z1, K2, Z1
+	VMAXPS (R11)(DX*1), Z1, K2, Z1
 	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R10)(DX*2), Z2, K2, Z2
-	LEAQ   (R10)(CX*1), R11
+	VMAXPS (R11)(DX*2), Z2, K2, Z2
+	LEAQ   (R11)(CX*1), R12
 	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R11), Z3, K2, Z3
+	VMAXPS (R12), Z3, K2, Z3
 	VCMPPS $0x07, Z4, Z4, K1, K2
-	VMAXPS (R11)(DX*1), Z4, K2, Z4
+	VMAXPS (R12)(DX*1), Z4, K2, Z4
 	VCMPPS $0x07, Z5, Z5, K1, K2
-	VMAXPS (R11)(DX*2), Z5, K2, Z5
-	LEAQ   (R10)(CX*2), R11
+	VMAXPS (R12)(DX*2), Z5, K2, Z5
+	LEAQ   (R11)(CX*2), R12
 	VCMPPS $0x07, Z6, Z6, K1, K2
-	VMAXPS (R11), Z6, K2, Z6
+	VMAXPS (R12), Z6, K2, Z6
 	VCMPPS $0x07, Z7, Z7, K1, K2
-	VMAXPS (R11)(DX*1), Z7, K2, Z7
+	VMAXPS (R12)(DX*1), Z7, K2, Z7
 	VCMPPS $0x07, Z8, Z8, K1, K2
-	VMAXPS (R11)(DX*2), Z8, K2, Z8
-	ADDQ   BX, R10
-	DECQ   R9
+	VMAXPS (R12)(DX*2), Z8, K2, Z8
+	ADDQ   BX, R11
+	DECQ   R10
 	JNE    maxAVX512_10_tap
-	DECQ   R8
+	DECQ   R9
 	JNE    maxAVX512_10_place
 
 maxAVX512_10_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Z6, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z7, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z8, K1, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Z3, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z4, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z5, K1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Z6, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z7, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z8, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
 	ADDQ    $0x40, SI
 	JMP     maxAVX512_10_block
 
@@ -2779,27 +2956,32 @@ maxAVX512_10_done:
 	RET
 
 maxAVX512_11:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), DX
-	SHLQ $0x02, DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ 208(AX), SI
-	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), DX
+	SHLQ   $0x02, DX
+	LEAQ   (DX)(DX*2), BX
+	MOVQ   208(AX), SI
+	SHLQ   $0x02, SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   24(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
 
 maxAVX512_11_block:
-	MOVQ       224(AX), R8
-	SHLQ       $0x02, R8
-	SUBQ       DI, R8
-	JLE        maxAVX512_11_done
-	MOVQ       $0x00000040, R9
-	CMPQ       R8, R9
-	CMOVQGT    R9, R8
-	SHRQ       $0x02, R8
-	MOVL       $-1, R9
-	BZHIL      R8, R9, R9
-	KMOVW      R9, K1
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   maxAVX512_11_done
+	CMPQ  R9, $0x40
+	JGE   maxAVX512_11_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+maxAVX512_11_whole:
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSLLD     $0x17, Z0, Z0
 	VPTERNLOGD $0xff, Z1, Z1, Z1
@@ -2826,89 +3008,87 @@ maxAVX512_11_block:
 	VPSLLD     $0x17, Z11, Z11
 	CMPQ       200(AX), $0x00
 	JEQ        maxAVX512_11_summed
-	MOVQ       184(AX), R9
-	TESTQ      R9, R9
+	MOVQ       184(AX), R10
+	TESTQ      R10, R10
 	JEQ        maxAVX512_11_summed
-	MOVQ       176(AX), R8
+	MOVQ       176(AX), R9
 
 maxAVX512_11_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R9), R12
+	LEAQ (DI)(R12*4), R12
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 maxAVX512_11_tap:
 	VCMPPS $0x07, Z0, Z0, K1, K2
-	VMAXPS (R11), Z0, K2, Z0
+	VMAXPS (R12), Z0, K2, Z0
 	VCMPPS $0x07, Z1, Z1, K1, K2
-	VMAXPS (R11)(DX*1), Z1, K2, Z1
+	VMAXPS (R12)(DX*1), Z1, K2, Z1
 	VCMPPS $0x07, Z2, Z2, K1, K2
-	VMAXPS (R11)(DX*2), Z2, K2, Z2
+	VMAXPS (R12)(DX*2), Z2, K2, Z2
 	VCMPPS $0x07, Z3, Z3, K1, K2
-	VMAXPS (R11)(BX*1), Z3, K2, Z3
-	LEAQ   (R11)(CX*1), R12
+	VMAXPS (R12)(BX*1), Z3, K2, Z3
+	LEAQ   (R12)(CX*1), R13
 	VCMPPS $0x07, Z4, Z4, K1, K2
-	VMAXPS (R12), Z4, K2, Z4
+	VMAXPS (R13), Z4, K2, Z4
 	VCMPPS $0x07, Z5, Z5, K1, K2
-	VMAXPS (R12)(DX*1), Z5, K2, Z5
+	VMAXPS (R13)(DX*1), Z5, K2, Z5
 	VCMPPS $0x07, Z6, Z6, K1, K2
-	VMAXPS (R12)(DX*2), Z6, K2, Z6
+	VMAXPS (R13)(DX*2), Z6, K2, Z6
 	VCMPPS $0x07, Z7, Z7, K1, K2
-	VMAXPS (R12)(BX*1), Z7, K2, Z7
-	LEAQ   (R11)(CX*2), R12
+	VMAXPS (R13)(BX*1), Z7, K2, Z7
+	LEAQ   (R12)(CX*2), R13
 	VCMPPS $0x07, Z8, Z8, K1, K2
-	VMAXPS (R12), Z8, K2, Z8
+	VMAXPS (R13), Z8, K2, Z8
 	VCMPPS $0x07, Z9, Z9, K1, K2
-	VMAXPS (R12)(DX*1), Z9, K2, Z9
+	VMAXPS (R13)(DX*1), Z9, K2, Z9
 	VCMPPS $0x07, Z10, Z10, K1, K2
-	VMAXPS (R12)(DX*2), Z10, K2, Z10
+	VMAXPS (R13)(DX*2), Z10, K2, Z10
 	VCMPPS $0x07, Z11, Z11, K1, K2
-	VMAXPS (R12)(BX*1), Z11, K2, Z11
-	ADDQ   SI, R11
-	DECQ   R10
+	VMAXPS (R13)(BX*1), Z11, K2, Z11
+	ADDQ   SI, R12
+	DECQ   R11
 	JNE    maxAVX512_11_tap
-	DECQ   R9
+	DECQ   R10
 	JNE    maxAVX512_11_place
 
 maxAVX512_11_summed:
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    (AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z1, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z3, K1, (R11)
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z5, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z7, K1, (R11)
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z9, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z10, K1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Z11, K1, (R11)
-	ADDQ    R9, R8
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Z0, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z1, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z2, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z3, K1, (R12)
+	ADDQ    R10, R9
+	MOVQ    R9, R12
+	VMOVUPS Z4, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z5, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z6, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z7, K1, (R12)
+	ADDQ    R10, R9
+	MOVQ    R9, R12
+	VMOVUPS Z8, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z9, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z10, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z11, K1, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
 	ADDQ    $0x40, DI
 	JMP     maxAVX512_11_block
 
@@ -2917,7 +3097,7 @@ maxAVX512_11_done:
 	RET
 
 // func argMaxAVX512(t *byte, size int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2
 TEXT ·argMaxAVX512(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ size+8(FP), CX
@@ -2932,75 +3112,78 @@ TEXT ·argMaxAVX512(SB), NOSPLIT, $0-16
 	RET
 
 argMaxAVX512_0:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), CX
-	SHLQ $0x02, CX
-	XORQ DX, DX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   144(AX), DX
+	SHLQ   $0x02, DX
+	ADDQ   24(AX), DX
+	XORQ   BX, BX
+	KXNORW K1, K1, K1
 
 argMaxAVX512_0_block:
-	MOVQ         224(AX), BX
-	SHLQ         $0x02, BX
-	SUBQ         DX, BX
-	JLE          argMaxAVX512_0_done
-	MOVQ         $0x00000040, SI
-	CMPQ         BX, SI
-	CMOVQGT      SI, BX
-	SHRQ         $0x02, BX
-	MOVL         $-1, SI
-	BZHIL        BX, SI, SI
-	KMOVW        SI, K1
+	MOVQ  224(AX), SI
+	SHLQ  $0x02, SI
+	SUBQ  BX, SI
+	JLE   argMaxAVX512_0_done
+	CMPQ  SI, $0x40
+	JGE   argMaxAVX512_0_whole
+	MOVL  $-1, DI
+	SHRQ  $0x02, SI
+	BZHIL SI, DI, DI
+	KMOVW DI, K1
+
+argMaxAVX512_0_whole:
 	VBROADCASTSS 240(AX), Z0
 	VPTERNLOGD   $0xff, Z1, Z1, Z1
 	VPSLLD       $0x17, Z1, Z1
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX512_0_summed
-	MOVQ         184(AX), SI
-	TESTQ        SI, SI
+	MOVQ         184(AX), DI
+	TESTQ        DI, DI
 	JEQ          argMaxAVX512_0_summed
-	MOVQ         176(AX), BX
+	MOVQ         176(AX), SI
 
 argMaxAVX512_0_place:
-	MOVQ         (BX), R8
-	ADDQ         144(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         24(AX), R8
-	ADDQ         DX, R8
-	VBROADCASTSS 16(BX), Z2
+	MOVQ         (SI), R9
+	LEAQ         (DX)(R9*4), R9
+	VBROADCASTSS 16(SI), Z2
 	VBROADCASTSS 244(AX), Z3
 	VADDPS       Z3, Z2, Z2
 	VBROADCASTSS 248(AX), Z3
-	ADDQ         $0x18, BX
-	MOVQ         200(AX), DI
+	ADDQ         $0x18, SI
+	MOVQ         200(AX), R8
 
 argMaxAVX512_0_tap:
-	VMOVUPS.Z (R8), K1, Z4
+	VMOVUPS.Z (R9), K1, Z4
 	VCMPPS    $0x1e, Z1, Z4, K2
 	VCMPPS    $0x03, Z4, Z4, K3
 	KORW      K2, K3, K2
 	VMOVAPS   Z4, K2, Z1
 	VMOVAPS   Z2, K2, Z0
 	VADDPS    Z3, Z2, Z2
-	ADDQ      CX, R8
-	DECQ      DI
+	ADDQ      CX, R9
+	DECQ      R8
 	JNE       argMaxAVX512_0_tap
-	DECQ      SI
+	DECQ      DI
 	JNE       argMaxAVX512_0_place
 
 argMaxAVX512_0_summed:
-	MOVQ    120(AX), BX
-	SHLQ    $0x02, BX
-	ADDQ    (AX), BX
-	ADDQ    DX, BX
-	MOVQ    128(AX), SI
+	MOVQ    120(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    136(AX), DI
+	ADDQ    (AX), SI
+	ADDQ    BX, SI
+	MOVQ    128(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    BX, DI
-	VMOVUPS Z0, K1, (DI)
-	ADDQ    SI, BX
+	MOVQ    136(AX), R8
+	SHLQ    $0x02, R8
+	MOVQ    SI, R8
+	VMOVUPS Z0, K1, (R8)
+	ADDQ    DI, SI
+	ADDQ    $0x40, BX
 	ADDQ    $0x40, DX
 	JMP     argMaxAVX512_0_block
 
@@ -3009,26 +3192,31 @@ argMaxAVX512_0_done:
 	RET
 
 argMaxAVX512_1:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
 
 argMaxAVX512_1_block:
-	MOVQ         224(AX), SI
-	SHLQ         $0x02, SI
-	SUBQ         BX, SI
-	JLE          argMaxAVX512_1_done
-	MOVQ         $0x00000040, DI
-	CMPQ         SI, DI
-	CMOVQGT      DI, SI
-	SHRQ         $0x02, SI
-	MOVL         $-1, DI
-	BZHIL        SI, DI, DI
-	KMOVW        DI, K1
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   argMaxAVX512_1_done
+	CMPQ  DI, $0x40
+	JGE   argMaxAVX512_1_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+argMaxAVX512_1_whole:
 	VBROADCASTSS 240(AX), Z0
 	VPTERNLOGD   $0xff, Z1, Z1, Z1
 	VPSLLD       $0x17, Z1, Z1
@@ -3037,58 +3225,56 @@ argMaxAVX512_1_block:
 	VPSLLD       $0x17, Z3, Z3
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX512_1_summed
-	MOVQ         184(AX), DI
-	TESTQ        DI, DI
+	MOVQ         184(AX), R8
+	TESTQ        R8, R8
 	JEQ          argMaxAVX512_1_summed
-	MOVQ         176(AX), SI
+	MOVQ         176(AX), DI
 
 argMaxAVX512_1_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	VBROADCASTSS 16(SI), Z4
+	MOVQ         (DI), R10
+	LEAQ         (BX)(R10*4), R10
+	VBROADCASTSS 16(DI), Z4
 	VBROADCASTSS 244(AX), Z5
 	VADDPS       Z5, Z4, Z4
 	VBROADCASTSS 248(AX), Z5
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 argMaxAVX512_1_tap:
-	VMOVUPS.Z (R9), K1, Z6
+	VMOVUPS.Z (R10), K1, Z6
 	VCMPPS    $0x1e, Z1, Z6, K2
 	VCMPPS    $0x03, Z6, Z6, K3
 	KORW      K2, K3, K2
 	VMOVAPS   Z6, K2, Z1
 	VMOVAPS   Z4, K2, Z0
-	VMOVUPS.Z (R9)(CX*1), K1, Z6
+	VMOVUPS.Z (R10)(CX*1), K1, Z6
 	VCMPPS    $0x1e, Z3, Z6, K2
 	VCMPPS    $0x03, Z6, Z6, K3
 	KORW      K2, K3, K2
 	VMOVAPS   Z6, K2, Z3
 	VMOVAPS   Z4, K2, Z2
 	VADDPS    Z5, Z4, Z4
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       argMaxAVX512_1_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       argMaxAVX512_1_place
 
 argMaxAVX512_1_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z2, K1, (R9)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R10
+	VMOVUPS Z0, K1, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Z2, K1, (R10)
+	ADDQ    R8, DI
+	ADDQ    $0x40, SI
 	ADDQ    $0x40, BX
 	JMP     argMaxAVX512_1_block
 
@@ -3097,26 +3283,31 @@ argMaxAVX512_1_done:
 	RET
 
 argMaxAVX512_2:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
 
 argMaxAVX512_2_block:
-	MOVQ         224(AX), SI
-	SHLQ         $0x02, SI
-	SUBQ         BX, SI
-	JLE          argMaxAVX512_2_done
-	MOVQ         $0x00000040, DI
-	CMPQ         SI, DI
-	CMOVQGT      DI, SI
-	SHRQ         $0x02, SI
-	MOVL         $-1, DI
-	BZHIL        SI, DI, DI
-	KMOVW        DI, K1
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   argMaxAVX512_2_done
+	CMPQ  DI, $0x40
+	JGE   argMaxAVX512_2_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+argMaxAVX512_2_whole:
 	VBROADCASTSS 240(AX), Z0
 	VPTERNLOGD   $0xff, Z1, Z1, Z1
 	VPSLLD       $0x17, Z1, Z1
@@ -3128,160 +3319,48 @@ argMaxAVX512_2_block:
 	VPSLLD       $0x17, Z5, Z5
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX512_2_summed
-	MOVQ         184(AX), DI
-	TESTQ        DI, DI
+	MOVQ         184(AX), R8
+	TESTQ        R8, R8
 	JEQ          argMaxAVX512_2_summed
-	MOVQ         176(AX), SI
+	MOVQ         176(AX), DI
 
 argMaxAVX512_2_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	VBROADCASTSS 16(SI), Z6
+	MOVQ         (DI), R10
+	LEAQ         (BX)(R10*4), R10
+	VBROADCASTSS 16(DI), Z6
 	VBROADCASTSS 244(AX), Z7
 	VADDPS       Z7, Z6, Z6
 	VBROADCASTSS 248(AX), Z7
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 argMaxAVX512_2_tap:
-	VMOVUPS.Z (R9), K1, Z8
+	VMOVUPS.Z (R10), K1, Z8
 	VCMPPS    $0x1e, Z1, Z8, K2
 	VCMPPS    $0x03, Z8, Z8, K3
 	KORW      K2, K3, K2
 	VMOVAPS   Z8, K2, Z1
 	VMOVAPS   Z6, K2, Z0
-	VMOVUPS.Z (R9)(CX*1), K1, Z8
+	VMOVUPS.Z (R10)(CX*1), K1, Z8
 	VCMPPS    $0x1e, Z3, Z8, K2
 	VCMPPS    $0x03, Z8, Z8, K3
 	KORW      K2, K3, K2
 	VMOVAPS   Z8, K2, Z3
 	VMOVAPS   Z6, K2, Z2
-	VMOVUPS.Z (R9)(CX*2), K1, Z8
+	VMOVUPS.Z (R10)(CX*2), K1, Z8
 	VCMPPS    $0x1e, Z5, Z8, K2
 	VCMPPS    $0x03, Z8, Z8, K3
 	KORW      K2, K3, K2
 	VMOVAPS   Z8, K2, Z5
 	VMOVAPS   Z6, K2, Z4
 	VADDPS    Z7, Z6, Z6
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       argMaxAVX512_2_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       argMaxAVX512_2_place
 
 argMaxAVX512_2_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z2, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z4, K1, (R9)
-	ADDQ    DI, SI
-	ADDQ    $0x40, BX
-	JMP     argMaxAVX512_2_block
-
-argMaxAVX512_2_done:
-	VZEROUPPER
-	RET
-
-argMaxAVX512_3:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
-
-argMaxAVX512_3_block:
-	MOVQ         224(AX), DI
-	SHLQ         $0x02, DI
-	SUBQ         SI, DI
-	JLE          argMaxAVX512_3_done
-	MOVQ         $0x00000040, R8
-	CMPQ         DI, R8
-	CMOVQGT      R8, DI
-	SHRQ         $0x02, DI
-	MOVL         $-1, R8
-	BZHIL        DI, R8, R8
-	KMOVW        R8, K1
-	VBROADCASTSS 240(AX), Z0
-	VPTERNLOGD   $0xff, Z1, Z1, Z1
-	VPSLLD       $0x17, Z1, Z1
-	VBROADCASTSS 240(AX), Z2
-	VPTERNLOGD   $0xff, Z3, Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VBROADCASTSS 240(AX), Z4
-	VPTERNLOGD   $0xff, Z5, Z5, Z5
-	VPSLLD       $0x17, Z5, Z5
-	VBROADCASTSS 240(AX), Z6
-	VPTERNLOGD   $0xff, Z7, Z7, Z7
-	VPSLLD       $0x17, Z7, Z7
-	CMPQ         200(AX), $0x00
-	JEQ          argMaxAVX512_3_summed
-	MOVQ         184(AX), R8
-	TESTQ        R8, R8
-	JEQ          argMaxAVX512_3_summed
-	MOVQ         176(AX), DI
-
-argMaxAVX512_3_place:
-	MOVQ         (DI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         24(AX), R10
-	ADDQ         SI, R10
-	VBROADCASTSS 16(DI), Z8
-	VBROADCASTSS 244(AX), Z9
-	VADDPS       Z9, Z8, Z8
-	VBROADCASTSS 248(AX), Z9
-	ADDQ         $0x18, DI
-	MOVQ         200(AX), R9
-
-argMaxAVX512_3_tap:
-	VMOVUPS.Z (R10), K1, Z10
-	VCMPPS    $0x1e, Z1, Z10, K2
-	VCMPPS    $0x03, Z10, Z10, K3
-	KORW      K2, K3, K2
-	VMOVAPS   Z10, K2, Z1
-	VMOVAPS   Z8, K2, Z0
-	VMOVUPS.Z (R10)(CX*1), K1, Z10
-	VCMPPS    $0x1e, Z3, Z10, K2
-	VCMPPS    $0x03, Z10, Z10, K3
-	KORW      K2, K3, K2
-	VMOVAPS   Z10, K2, Z3
-	VMOVAPS   Z8, K2, Z2
-	VMOVUPS.Z (R10)(CX*2), K1, Z10
-	VCMPPS    $0x1e, Z5, Z10, K2
-	VCMPPS    $0x03, Z10, Z10, K3
-	KORW      K2, K3, K2
-	VMOVAPS   Z10, K2, Z5
-	VMOVAPS   Z8, K2, Z4
-	VMOVUPS.Z (R10)(DX*1), K1, Z10
-	VCMPPS    $0x1e, Z7, Z10, K2
-	VCMPPS    $0x03, Z10, Z10, K3
-	KORW      K2, K3, K2
-	VMOVAPS   Z10, K2, Z7
-	VMOVAPS   Z8, K2, Z6
-	VADDPS    Z9, Z8, Z8
-	ADDQ      BX, R10
-	DECQ      R9
-	JNE       argMaxAVX512_3_tap
-	DECQ      R8
-	JNE       argMaxAVX512_3_place
-
-argMaxAVX512_3_summed:
 	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    (AX), DI
@@ -3296,9 +3375,122 @@ argMaxAVX512_3_summed:
 	VMOVUPS Z2, K1, (R10)
 	ADDQ    R9, R10
 	VMOVUPS Z4, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z6, K1, (R10)
 	ADDQ    R8, DI
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, BX
+	JMP     argMaxAVX512_2_block
+
+argMaxAVX512_2_done:
+	VZEROUPPER
+	RET
+
+argMaxAVX512_3:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	LEAQ   (CX)(CX*2), DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
+
+argMaxAVX512_3_block:
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   argMaxAVX512_3_done
+	CMPQ  R8, $0x40
+	JGE   argMaxAVX512_3_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+argMaxAVX512_3_whole:
+	VBROADCASTSS 240(AX), Z0
+	VPTERNLOGD   $0xff, Z1, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VBROADCASTSS 240(AX), Z2
+	VPTERNLOGD   $0xff, Z3, Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VBROADCASTSS 240(AX), Z4
+	VPTERNLOGD   $0xff, Z5, Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VBROADCASTSS 240(AX), Z6
+	VPTERNLOGD   $0xff, Z7, Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	CMPQ         200(AX), $0x00
+	JEQ          argMaxAVX512_3_summed
+	MOVQ         184(AX), R9
+	TESTQ        R9, R9
+	JEQ          argMaxAVX512_3_summed
+	MOVQ         176(AX), R8
+
+argMaxAVX512_3_place:
+	MOVQ         (R8), R11
+	LEAQ         (SI)(R11*4), R11
+	VBROADCASTSS 16(R8), Z8
+	VBROADCASTSS 244(AX), Z9
+	VADDPS       Z9, Z8, Z8
+	VBROADCASTSS 248(AX), Z9
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
+
+argMaxAVX512_3_tap:
+	VMOVUPS.Z (R11), K1, Z10
+	VCMPPS    $0x1e, Z1, Z10, K2
+	VCMPPS    $0x03, Z10, Z10, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z10, K2, Z1
+	VMOVAPS   Z8, K2, Z0
+	VMOVUPS.Z (R11)(CX*1), K1, Z10
+	VCMPPS    $0x1e, Z3, Z10, K2
+	VCMPPS    $0x03, Z10, Z10, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z10, K2, Z3
+	VMOVAPS   Z8, K2, Z2
+	VMOVUPS.Z (R11)(CX*2), K1, Z10
+	VCMPPS    $0x1e, Z5, Z10, K2
+	VCMPPS    $0x03, Z10, Z10, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z10, K2, Z5
+	VMOVAPS   Z8, K2, Z4
+	VMOVUPS.Z (R11)(DX*1), K1, Z10
+	VCMPPS    $0x1e, Z7, Z10, K2
+	VCMPPS    $0x03, Z10, Z10, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z10, K2, Z7
+	VMOVAPS   Z8, K2, Z6
+	VADDPS    Z9, Z8, Z8
+	ADDQ      BX, R11
+	DECQ      R10
+	JNE       argMaxAVX512_3_tap
+	DECQ      R9
+	JNE       argMaxAVX512_3_place
+
+argMaxAVX512_3_summed:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z4, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z6, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
 	ADDQ    $0x40, SI
 	JMP     argMaxAVX512_3_block
 
@@ -3307,7 +3499,7 @@ argMaxAVX512_3_done:
 	RET
 
 // func routeAVX512(t *byte, size int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2
 TEXT ·routeAVX512(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ size+8(FP), CX
@@ -3322,340 +3514,68 @@ TEXT ·routeAVX512(SB), NOSPLIT, $0-16
 	RET
 
 routeAVX512_0:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), CX
-	SHLQ $0x02, CX
-	XORQ DX, DX
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   144(AX), DX
+	SHLQ   $0x02, DX
+	ADDQ   24(AX), DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   48(AX), BX
+	XORQ   SI, SI
+	KXNORW K1, K1, K1
 
 routeAVX512_0_block:
-	MOVQ    224(AX), BX
-	SHLQ    $0x02, BX
-	SUBQ    DX, BX
-	JLE     routeAVX512_0_done
-	MOVQ    $0x00000040, SI
-	CMPQ    BX, SI
-	CMOVQGT SI, BX
-	SHRQ    $0x02, BX
-	MOVL    $-1, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VPXORD  Z0, Z0, Z0
-	CMPQ    200(AX), $0x00
-	JEQ     routeAVX512_0_summed
-	MOVQ    184(AX), SI
-	TESTQ   SI, SI
-	JEQ     routeAVX512_0_summed
-	MOVQ    176(AX), BX
+	MOVQ  224(AX), DI
+	SHLQ  $0x02, DI
+	SUBQ  SI, DI
+	JLE   routeAVX512_0_done
+	CMPQ  DI, $0x40
+	JGE   routeAVX512_0_whole
+	MOVL  $-1, R8
+	SHRQ  $0x02, DI
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+
+routeAVX512_0_whole:
+	VPXORD Z0, Z0, Z0
+	CMPQ   200(AX), $0x00
+	JEQ    routeAVX512_0_summed
+	MOVQ   184(AX), R8
+	TESTQ  R8, R8
+	JEQ    routeAVX512_0_summed
+	MOVQ   176(AX), DI
 
 routeAVX512_0_place:
-	MOVQ         (BX), R8
-	ADDQ         144(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         24(AX), R8
-	ADDQ         DX, R8
-	MOVQ         (BX), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         48(AX), R9
-	ADDQ         DX, R9
-	VBROADCASTSS 16(BX), Z1
+	MOVQ         (DI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         (DI), R11
+	LEAQ         (BX)(R11*4), R11
+	VBROADCASTSS 16(DI), Z1
 	VBROADCASTSS 244(AX), Z2
 	VADDPS       Z2, Z1, Z1
 	VBROADCASTSS 248(AX), Z2
-	ADDQ         $0x18, BX
-	MOVQ         200(AX), DI
-
-routeAVX512_0_tap:
-	VMOVUPS.Z (R9), K1, Z4
-	VMOVUPS.Z (R8), K1, Z3
-	VCMPPS    $0x00, Z1, Z4, K2
-	VADDPS    Z3, Z0, K2, Z0
-	VADDPS    Z2, Z1, Z1
-	ADDQ      CX, R8
-	ADDQ      CX, R9
-	DECQ      DI
-	JNE       routeAVX512_0_tap
-	DECQ      SI
-	JNE       routeAVX512_0_place
-
-routeAVX512_0_summed:
-	MOVQ    120(AX), BX
-	SHLQ    $0x02, BX
-	ADDQ    (AX), BX
-	ADDQ    DX, BX
-	MOVQ    128(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    136(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    BX, DI
-	VMOVUPS Z0, K1, (DI)
-	ADDQ    SI, BX
-	ADDQ    $0x40, DX
-	JMP     routeAVX512_0_block
-
-routeAVX512_0_done:
-	VZEROUPPER
-	RET
-
-routeAVX512_1:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
-
-routeAVX512_1_block:
-	MOVQ    224(AX), SI
-	SHLQ    $0x02, SI
-	SUBQ    BX, SI
-	JLE     routeAVX512_1_done
-	MOVQ    $0x00000040, DI
-	CMPQ    SI, DI
-	CMOVQGT DI, SI
-	SHRQ    $0x02, SI
-	MOVL    $-1, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	CMPQ    200(AX), $0x00
-	JEQ     routeAVX512_1_summed
-	MOVQ    184(AX), DI
-	TESTQ   DI, DI
-	JEQ     routeAVX512_1_summed
-	MOVQ    176(AX), SI
-
-routeAVX512_1_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	MOVQ         (SI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         48(AX), R10
-	ADDQ         BX, R10
-	VBROADCASTSS 16(SI), Z2
-	VBROADCASTSS 244(AX), Z3
-	VADDPS       Z3, Z2, Z2
-	VBROADCASTSS 248(AX), Z3
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
-
-routeAVX512_1_tap:
-	VMOVUPS.Z (R10), K1, Z5
-	VMOVUPS.Z (R9), K1, Z4
-	VCMPPS    $0x00, Z2, Z5, K2
-	VADDPS    Z4, Z0, K2, Z0
-	VMOVUPS.Z (R10)(CX*1), K1, Z5
-	VMOVUPS.Z (R9)(CX*1), K1, Z4
-	VCMPPS    $0x00, Z2, Z5, K2
-	VADDPS    Z4, Z1, K2, Z1
-	VADDPS    Z3, Z2, Z2
-	ADDQ      DX, R9
-	ADDQ      DX, R10
-	DECQ      R8
-	JNE       routeAVX512_1_tap
-	DECQ      DI
-	JNE       routeAVX512_1_place
-
-routeAVX512_1_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    DI, SI
-	ADDQ    $0x40, BX
-	JMP     routeAVX512_1_block
-
-routeAVX512_1_done:
-	VZEROUPPER
-	RET
-
-routeAVX512_2:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 208(AX), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
-
-routeAVX512_2_block:
-	MOVQ    224(AX), SI
-	SHLQ    $0x02, SI
-	SUBQ    BX, SI
-	JLE     routeAVX512_2_done
-	MOVQ    $0x00000040, DI
-	CMPQ    SI, DI
-	CMOVQGT DI, SI
-	SHRQ    $0x02, SI
-	MOVL    $-1, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	CMPQ    200(AX), $0x00
-	JEQ     routeAVX512_2_summed
-	MOVQ    184(AX), DI
-	TESTQ   DI, DI
-	JEQ     routeAVX512_2_summed
-	MOVQ    176(AX), SI
-
-routeAVX512_2_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	MOVQ         (SI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         48(AX), R10
-	ADDQ         BX, R10
-	VBROADCASTSS 16(SI), Z3
-	VBROADCASTSS 244(AX), Z4
-	VADDPS       Z4, Z3, Z3
-	VBROADCASTSS 248(AX), Z4
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
-
-routeAVX512_2_tap:
-	VMOVUPS.Z (R10), K1, Z6
-	VMOVUPS.Z (R9), K1, Z5
-	VCMPPS    $0x00, Z3, Z6, K2
-	VADDPS    Z5, Z0, K2, Z0
-	VMOVUPS.Z (R10)(CX*1), K1, Z6
-	VMOVUPS.Z (R9)(CX*1), K1, Z5
-	VCMPPS    $0x00, Z3, Z6, K2
-	VADDPS    Z5, Z1, K2, Z1
-	VMOVUPS.Z (R10)(CX*2), K1, Z6
-	VMOVUPS.Z (R9)(CX*2), K1, Z5
-	VCMPPS    $0x00, Z3, Z6, K2
-	VADDPS    Z5, Z2, K2, Z2
-	VADDPS    Z4, Z3, Z3
-	ADDQ      DX, R9
-	ADDQ      DX, R10
-	DECQ      R8
-	JNE       routeAVX512_2_tap
-	DECQ      DI
-	JNE       routeAVX512_2_place
-
-routeAVX512_2_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Z2, K1, (R9)
-	ADDQ    DI, SI
-	ADDQ    $0x40, BX
-	JMP     routeAVX512_2_block
-
-routeAVX512_2_done:
-	VZEROUPPER
-	RET
-
-routeAVX512_3:
-	MOVQ 152(AX), CX
-	SHLQ $0x02, CX
-	MOVQ 160(AX), CX
-	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ 208(AX), BX
-	SHLQ $0x02, BX
-	XORQ SI, SI
-
-routeAVX512_3_block:
-	MOVQ    224(AX), DI
-	SHLQ    $0x02, DI
-	SUBQ    SI, DI
-	JLE     routeAVX512_3_done
-	MOVQ    $0x00000040, R8
-	CMPQ    DI, R8
-	CMOVQGT R8, DI
-	SHRQ    $0x02, DI
-	MOVL    $-1, R8
-	BZHIL   DI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	CMPQ    200(AX), $0x00
-	JEQ     routeAVX512_3_summed
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
-	JEQ     routeAVX512_3_summed
-	MOVQ    176(AX), DI
-
-routeAVX512_3_place:
-	MOVQ         (DI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         24(AX), R10
-	ADDQ         SI, R10
-	MOVQ         (DI), R11
-	ADDQ         144(AX), R11
-	SHLQ         $0x02, R11
-	ADDQ         48(AX), R11
-	ADDQ         SI, R11
-	VBROADCASTSS 16(DI), Z4
-	VBROADCASTSS 244(AX), Z5
-	VADDPS       Z5, Z4, Z4
-	VBROADCASTSS 248(AX), Z5
 	ADDQ         $0x18, DI
 	MOVQ         200(AX), R9
 
-routeAVX512_3_tap:
-	VMOVUPS.Z (R11), K1, Z7
-	VMOVUPS.Z (R10), K1, Z6
-	VCMPPS    $0x00, Z4, Z7, K2
-	VADDPS    Z6, Z0, K2, Z0
-	VMOVUPS.Z (R11)(CX*1), K1, Z7
-	VMOVUPS.Z (R10)(CX*1), K1, Z6
-	VCMPPS    $0x00, Z4, Z7, K2
-	VADDPS    Z6, Z1, K2, Z1
-	VMOVUPS.Z (R11)(CX*2), K1, Z7
-	VMOVUPS.Z (R10)(CX*2), K1, Z6
-	VCMPPS    $0x00, Z4, Z7, K2
-	VADDPS    Z6, Z2, K2, Z2
-	VMOVUPS.Z (R11)(DX*1), K1, Z7
-	VMOVUPS.Z (R10)(DX*1), K1, Z6
-	VCMPPS    $0x00, Z4, Z7, K2
-	VADDPS    Z6, Z3, K2, Z3
-	VADDPS    Z5, Z4, Z4
-	ADDQ      BX, R10
-	ADDQ      BX, R11
+routeAVX512_0_tap:
+	VMOVUPS.Z (R11), K1, Z4
+	VMOVUPS.Z (R10), K1, Z3
+	VCMPPS    $0x00, Z1, Z4, K2
+	VADDPS    Z3, Z0, K2, Z0
+	VADDPS    Z2, Z1, Z1
+	ADDQ      CX, R10
+	ADDQ      CX, R11
 	DECQ      R9
-	JNE       routeAVX512_3_tap
+	JNE       routeAVX512_0_tap
 	DECQ      R8
-	JNE       routeAVX512_3_place
+	JNE       routeAVX512_0_place
 
-routeAVX512_3_summed:
+routeAVX512_0_summed:
 	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
 	ADDQ    (AX), DI
@@ -3664,16 +3584,304 @@ routeAVX512_3_summed:
 	SHLQ    $0x02, R8
 	MOVQ    136(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Z3, K1, (R10)
+	MOVQ    DI, R9
+	VMOVUPS Z0, K1, (R9)
 	ADDQ    R8, DI
 	ADDQ    $0x40, SI
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	JMP     routeAVX512_0_block
+
+routeAVX512_0_done:
+	VZEROUPPER
+	RET
+
+routeAVX512_1:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   48(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
+
+routeAVX512_1_block:
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   routeAVX512_1_done
+	CMPQ  R8, $0x40
+	JGE   routeAVX512_1_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+routeAVX512_1_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	CMPQ   200(AX), $0x00
+	JEQ    routeAVX512_1_summed
+	MOVQ   184(AX), R9
+	TESTQ  R9, R9
+	JEQ    routeAVX512_1_summed
+	MOVQ   176(AX), R8
+
+routeAVX512_1_place:
+	MOVQ         (R8), R11
+	LEAQ         (BX)(R11*4), R11
+	MOVQ         (R8), R12
+	LEAQ         (SI)(R12*4), R12
+	VBROADCASTSS 16(R8), Z2
+	VBROADCASTSS 244(AX), Z3
+	VADDPS       Z3, Z2, Z2
+	VBROADCASTSS 248(AX), Z3
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
+
+routeAVX512_1_tap:
+	VMOVUPS.Z (R12), K1, Z5
+	VMOVUPS.Z (R11), K1, Z4
+	VCMPPS    $0x00, Z2, Z5, K2
+	VADDPS    Z4, Z0, K2, Z0
+	VMOVUPS.Z (R12)(CX*1), K1, Z5
+	VMOVUPS.Z (R11)(CX*1), K1, Z4
+	VCMPPS    $0x00, Z2, Z5, K2
+	VADDPS    Z4, Z1, K2, Z1
+	VADDPS    Z3, Z2, Z2
+	ADDQ      DX, R11
+	ADDQ      DX, R12
+	DECQ      R10
+	JNE       routeAVX512_1_tap
+	DECQ      R9
+	JNE       routeAVX512_1_place
+
+routeAVX512_1_summed:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	JMP     routeAVX512_1_block
+
+routeAVX512_1_done:
+	VZEROUPPER
+	RET
+
+routeAVX512_2:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   208(AX), DX
+	SHLQ   $0x02, DX
+	MOVQ   144(AX), BX
+	SHLQ   $0x02, BX
+	ADDQ   24(AX), BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   48(AX), SI
+	XORQ   DI, DI
+	KXNORW K1, K1, K1
+
+routeAVX512_2_block:
+	MOVQ  224(AX), R8
+	SHLQ  $0x02, R8
+	SUBQ  DI, R8
+	JLE   routeAVX512_2_done
+	CMPQ  R8, $0x40
+	JGE   routeAVX512_2_whole
+	MOVL  $-1, R9
+	SHRQ  $0x02, R8
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+routeAVX512_2_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	CMPQ   200(AX), $0x00
+	JEQ    routeAVX512_2_summed
+	MOVQ   184(AX), R9
+	TESTQ  R9, R9
+	JEQ    routeAVX512_2_summed
+	MOVQ   176(AX), R8
+
+routeAVX512_2_place:
+	MOVQ         (R8), R11
+	LEAQ         (BX)(R11*4), R11
+	MOVQ         (R8), R12
+	LEAQ         (SI)(R12*4), R12
+	VBROADCASTSS 16(R8), Z3
+	VBROADCASTSS 244(AX), Z4
+	VADDPS       Z4, Z3, Z3
+	VBROADCASTSS 248(AX), Z4
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
+
+routeAVX512_2_tap:
+	VMOVUPS.Z (R12), K1, Z6
+	VMOVUPS.Z (R11), K1, Z5
+	VCMPPS    $0x00, Z3, Z6, K2
+	VADDPS    Z5, Z0, K2, Z0
+	VMOVUPS.Z (R12)(CX*1), K1, Z6
+	VMOVUPS.Z (R11)(CX*1), K1, Z5
+	VCMPPS    $0x00, Z3, Z6, K2
+	VADDPS    Z5, Z1, K2, Z1
+	VMOVUPS.Z (R12)(CX*2), K1, Z6
+	VMOVUPS.Z (R11)(CX*2), K1, Z5
+	VCMPPS    $0x00, Z3, Z6, K2
+	VADDPS    Z5, Z2, K2, Z2
+	VADDPS    Z4, Z3, Z3
+	ADDQ      DX, R11
+	ADDQ      DX, R12
+	DECQ      R10
+	JNE       routeAVX512_2_tap
+	DECQ      R9
+	JNE       routeAVX512_2_place
+
+routeAVX512_2_summed:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	JMP     routeAVX512_2_block
+
+routeAVX512_2_done:
+	VZEROUPPER
+	RET
+
+routeAVX512_3:
+	MOVQ   152(AX), CX
+	SHLQ   $0x02, CX
+	MOVQ   160(AX), CX
+	SHLQ   $0x02, CX
+	LEAQ   (CX)(CX*2), DX
+	MOVQ   208(AX), BX
+	SHLQ   $0x02, BX
+	MOVQ   144(AX), SI
+	SHLQ   $0x02, SI
+	ADDQ   24(AX), SI
+	MOVQ   144(AX), DI
+	SHLQ   $0x02, DI
+	ADDQ   48(AX), DI
+	XORQ   R8, R8
+	KXNORW K1, K1, K1
+
+routeAVX512_3_block:
+	MOVQ  224(AX), R9
+	SHLQ  $0x02, R9
+	SUBQ  R8, R9
+	JLE   routeAVX512_3_done
+	CMPQ  R9, $0x40
+	JGE   routeAVX512_3_whole
+	MOVL  $-1, R10
+	SHRQ  $0x02, R9
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+routeAVX512_3_whole:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ   200(AX), $0x00
+	JEQ    routeAVX512_3_summed
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
+	JEQ    routeAVX512_3_summed
+	MOVQ   176(AX), R9
+
+routeAVX512_3_place:
+	MOVQ         (R9), R12
+	LEAQ         (SI)(R12*4), R12
+	MOVQ         (R9), R13
+	LEAQ         (DI)(R13*4), R13
+	VBROADCASTSS 16(R9), Z4
+	VBROADCASTSS 244(AX), Z5
+	VADDPS       Z5, Z4, Z4
+	VBROADCASTSS 248(AX), Z5
+	ADDQ         $0x18, R9
+	MOVQ         200(AX), R11
+
+routeAVX512_3_tap:
+	VMOVUPS.Z (R13), K1, Z7
+	VMOVUPS.Z (R12), K1, Z6
+	VCMPPS    $0x00, Z4, Z7, K2
+	VADDPS    Z6, Z0, K2, Z0
+	VMOVUPS.Z (R13)(CX*1), K1, Z7
+	VMOVUPS.Z (R12)(CX*1), K1, Z6
+	VCMPPS    $0x00, Z4, Z7, K2
+	VADDPS    Z6, Z1, K2, Z1
+	VMOVUPS.Z (R13)(CX*2), K1, Z7
+	VMOVUPS.Z (R12)(CX*2), K1, Z6
+	VCMPPS    $0x00, Z4, Z7, K2
+	VADDPS    Z6, Z2, K2, Z2
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VCMPPS    $0x00, Z4, Z7, K2
+	VADDPS    Z6, Z3, K2, Z3
+	VADDPS    Z5, Z4, Z4
+	ADDQ      BX, R12
+	ADDQ      BX, R13
+	DECQ      R11
+	JNE       routeAVX512_3_tap
+	DECQ      R10
+	JNE       routeAVX512_3_place
+
+routeAVX512_3_summed:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Z0, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z1, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z2, K1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Z3, K1, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
 	JMP     routeAVX512_3_block
 
 routeAVX512_3_done:
@@ -3682,7 +3890,7 @@ routeAVX512_3_done:
 
 // func sumAVX2(t *byte, size int)
 // Requires: AVX, FMA3
-TEXT ·sumAVX2(SB), NOSPLIT, $0-16
+TEXT ·sumAVX2(SB), NOSPLIT, $8-16
 	MOVQ t+0(FP), AX
 	MOVQ size+8(FP), CX
 	CMPQ CX, $0x00
@@ -3720,131 +3928,135 @@ sumAVX2_0:
 	SHLQ $0x02, CX
 	MOVQ 216(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	MOVQ 168(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 48(AX), SI
+	XORQ DI, DI
 
 sumAVX2_0_block:
-	MOVQ   224(AX), SI
-	SHLQ   $0x02, SI
-	SUBQ   BX, SI
+	MOVQ   224(AX), R8
+	SHLQ   $0x02, R8
+	SUBQ   DI, R8
 	JLE    sumAVX2_0_done
-	CMPQ   SI, $0x20
+	CMPQ   R8, $0x20
 	JLT    sumAVX2_0_last
 	VXORPS Y0, Y0, Y0
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_0_summed
-	MOVQ   184(AX), DI
-	TESTQ  DI, DI
+	MOVQ   184(AX), R9
+	TESTQ  R9, R9
 	JEQ    sumAVX2_0_summed
-	MOVQ   176(AX), SI
+	MOVQ   176(AX), R8
 
 sumAVX2_0_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	MOVQ 8(SI), R10
-	ADDQ 168(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 48(AX), R10
-	ADDQ BX, R10
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (R8), R11
+	LEAQ (BX)(R11*4), R11
+	MOVQ 8(R8), R12
+	LEAQ (SI)(R12*4), R12
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 sumAVX2_0_tap:
-	VMOVUPS     (R10), Y1
-	ADDQ        DX, R10
-	VFMADD231PS (R9), Y1, Y0
-	ADDQ        CX, R9
-	DECQ        R8
+	VMOVUPS     (R12), Y1
+	ADDQ        DX, R12
+	VFMADD231PS (R11), Y1, Y0
+	ADDQ        CX, R11
+	DECQ        R10
 	JNE         sumAVX2_0_tap
-	DECQ        DI
+	DECQ        R9
 	JNE         sumAVX2_0_place
 
 sumAVX2_0_summed:
-	MOVQ    72(AX), SI
-	TESTQ   SI, SI
+	MOVQ    72(AX), R8
+	TESTQ   R8, R8
 	JEQ     sumAVX2_0_biased
-	VMOVUPS (SI)(BX*1), Y1
+	VMOVUPS (R8)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 
 sumAVX2_0_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_0_added
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    96(AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R8
-	VMOVUPS (R8), Y1
+	ADDQ    96(AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R10
+	VMOVUPS (R10), Y1
 	VADDPS  Y1, Y0, Y0
-	ADDQ    DI, SI
+	ADDQ    R9, R8
 
 sumAVX2_0_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_0_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_0_clamped
+
+sumAVX2_0_limited:
 	VBROADCASTSS 232(AX), Y1
 	VBROADCASTSS 236(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
-	MOVQ         120(AX), SI
-	SHLQ         $0x02, SI
-	ADDQ         (AX), SI
-	ADDQ         BX, SI
-	MOVQ         128(AX), DI
-	SHLQ         $0x02, DI
-	MOVQ         136(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         SI, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         DI, SI
-	ADDQ         $0x20, BX
-	JMP          sumAVX2_0_block
+
+sumAVX2_0_clamped:
+	MOVQ    120(AX), R8
+	SHLQ    $0x02, R8
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R10
+	VMOVUPS Y0, (R10)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	JMP     sumAVX2_0_block
 
 sumAVX2_0_last:
-	LEAQ    masks<>+0(SB), DI
-	SUBQ    SI, DI
-	VMOVUPS 32(DI), Y0
+	LEAQ    masks<>+0(SB), R9
+	SUBQ    R8, R9
+	VMOVUPS 32(R9), Y0
 	VXORPS  Y1, Y1, Y1
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_0_summedlast
-	MOVQ    184(AX), DI
-	TESTQ   DI, DI
+	MOVQ    184(AX), R9
+	TESTQ   R9, R9
 	JEQ     sumAVX2_0_summedlast
-	MOVQ    176(AX), SI
+	MOVQ    176(AX), R8
 
 sumAVX2_0_placelast:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	MOVQ 8(SI), R10
-	ADDQ 168(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 48(AX), R10
-	ADDQ BX, R10
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (R8), R11
+	LEAQ (BX)(R11*4), R11
+	MOVQ 8(R8), R12
+	LEAQ (SI)(R12*4), R12
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 sumAVX2_0_taplast:
-	VMASKMOVPS  (R10), Y0, Y2
-	ADDQ        DX, R10
-	VMASKMOVPS  (R9), Y0, Y3
+	VMASKMOVPS  (R12), Y0, Y2
+	ADDQ        DX, R12
+	VMASKMOVPS  (R11), Y0, Y3
 	VFMADD231PS Y3, Y2, Y1
-	ADDQ        CX, R9
-	DECQ        R8
+	ADDQ        CX, R11
+	DECQ        R10
 	JNE         sumAVX2_0_taplast
-	DECQ        DI
+	DECQ        R9
 	JNE         sumAVX2_0_placelast
 
 sumAVX2_0_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_0_biasedlast
-	VMASKMOVPS (CX)(BX*1), Y0, Y2
+	VMASKMOVPS (CX)(DI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 
 sumAVX2_0_biasedlast:
@@ -3853,32 +4065,40 @@ sumAVX2_0_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       BX, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
-	MOVQ       136(AX), SI
-	SHLQ       $0x02, SI
-	MOVQ       CX, SI
-	VMASKMOVPS (SI), Y0, Y2
+	MOVQ       136(AX), BX
+	SHLQ       $0x02, BX
+	MOVQ       CX, BX
+	VMASKMOVPS (BX), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	ADDQ       DX, CX
 
 sumAVX2_0_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_0_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_0_clampedlast
+
+sumAVX2_0_limitedlast:
 	VBROADCASTSS 232(AX), Y2
 	VBROADCASTSS 236(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         BX, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, AX
-	VMASKMOVPS   Y1, Y0, (AX)
-	ADDQ         DX, CX
+
+sumAVX2_0_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       DI, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, AX
+	VMASKMOVPS Y1, Y0, (AX)
+	ADDQ       DX, CX
 
 sumAVX2_0_done:
 	VZEROUPPER
@@ -3893,144 +4113,148 @@ sumAVX2_1:
 	SHLQ $0x02, DX
 	MOVQ 216(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	MOVQ 168(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 48(AX), DI
+	XORQ R8, R8
 
 sumAVX2_1_block:
-	MOVQ   224(AX), DI
-	SHLQ   $0x02, DI
-	SUBQ   SI, DI
+	MOVQ   224(AX), R9
+	SHLQ   $0x02, R9
+	SUBQ   R8, R9
 	JLE    sumAVX2_1_done
-	CMPQ   DI, $0x20
+	CMPQ   R9, $0x20
 	JLT    sumAVX2_1_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_1_summed
-	MOVQ   184(AX), R8
-	TESTQ  R8, R8
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
 	JEQ    sumAVX2_1_summed
-	MOVQ   176(AX), DI
+	MOVQ   176(AX), R9
 
 sumAVX2_1_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_1_tap:
-	VMOVUPS     (R11), Y2
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Y2, Y0
-	VFMADD231PS (R10)(CX*1), Y2, Y1
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS     (R13), Y2
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Y2, Y0
+	VFMADD231PS (R12)(CX*1), Y2, Y1
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_1_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_1_place
 
 sumAVX2_1_summed:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
+	MOVQ    72(AX), R9
+	TESTQ   R9, R9
 	JEQ     sumAVX2_1_biased
-	VMOVUPS (DI)(SI*1), Y2
+	VMOVUPS (R9)(R8*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
 
 sumAVX2_1_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_1_added
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    96(AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS (R10), Y2
+	ADDQ    96(AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS (R12), Y2
 	VADDPS  Y2, Y0, Y0
-	ADDQ    R9, R10
-	VMOVUPS (R10), Y2
+	ADDQ    R11, R12
+	VMOVUPS (R12), Y2
 	VADDPS  Y2, Y1, Y1
-	ADDQ    R8, DI
+	ADDQ    R10, R9
 
 sumAVX2_1_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_1_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_1_clamped
+
+sumAVX2_1_limited:
 	VBROADCASTSS 232(AX), Y2
 	VBROADCASTSS 236(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R10
-	VMOVUPS      Y0, (R10)
-	ADDQ         R9, R10
-	VMOVUPS      Y1, (R10)
-	ADDQ         R8, DI
-	ADDQ         $0x20, SI
-	JMP          sumAVX2_1_block
+
+sumAVX2_1_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Y0, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y1, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	JMP     sumAVX2_1_block
 
 sumAVX2_1_last:
-	LEAQ    masks<>+0(SB), R8
-	SUBQ    DI, R8
-	VMOVUPS 32(R8), Y0
+	LEAQ    masks<>+0(SB), R10
+	SUBQ    R9, R10
+	VMOVUPS 32(R10), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_1_summedlast
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
+	MOVQ    184(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_1_summedlast
-	MOVQ    176(AX), DI
+	MOVQ    176(AX), R9
 
 sumAVX2_1_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_1_taplast:
-	VMASKMOVPS  (R11), Y0, Y3
-	ADDQ        BX, R11
-	VMASKMOVPS  (R10), Y0, Y4
+	VMASKMOVPS  (R13), Y0, Y3
+	ADDQ        BX, R13
+	VMASKMOVPS  (R12), Y0, Y4
 	VFMADD231PS Y4, Y3, Y1
-	VMASKMOVPS  (R10)(CX*1), Y0, Y4
+	VMASKMOVPS  (R12)(CX*1), Y0, Y4
 	VFMADD231PS Y4, Y3, Y2
-	ADDQ        DX, R10
-	DECQ        R9
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_1_taplast
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_1_placelast
 
 sumAVX2_1_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_1_biasedlast
-	VMASKMOVPS (CX)(SI*1), Y0, Y3
+	VMASKMOVPS (CX)(R8*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y3, Y2, Y2
 
@@ -4040,39 +4264,47 @@ sumAVX2_1_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       SI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
 	SHLQ       $0x02, BX
-	MOVQ       CX, DI
-	VMASKMOVPS (DI), Y0, Y3
+	MOVQ       CX, SI
+	VMASKMOVPS (SI), Y0, Y3
 	VADDPS     Y3, Y1, Y1
-	ADDQ       BX, DI
-	VMASKMOVPS (DI), Y0, Y3
+	ADDQ       BX, SI
+	VMASKMOVPS (SI), Y0, Y3
 	VADDPS     Y3, Y2, Y2
 	ADDQ       DX, CX
 
 sumAVX2_1_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_1_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_1_clampedlast
+
+sumAVX2_1_limitedlast:
 	VBROADCASTSS 232(AX), Y3
 	VBROADCASTSS 236(AX), Y4
 	VMAXPS       Y1, Y3, Y1
 	VMINPS       Y1, Y4, Y1
 	VMAXPS       Y2, Y3, Y2
 	VMINPS       Y2, Y4, Y2
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         SI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_1_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R8, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_1_done:
 	VZEROUPPER
@@ -4087,56 +4319,56 @@ sumAVX2_2:
 	SHLQ $0x02, DX
 	MOVQ 216(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	MOVQ 168(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 48(AX), DI
+	XORQ R8, R8
 
 sumAVX2_2_block:
-	MOVQ   224(AX), DI
-	SHLQ   $0x02, DI
-	SUBQ   SI, DI
+	MOVQ   224(AX), R9
+	SHLQ   $0x02, R9
+	SUBQ   R8, R9
 	JLE    sumAVX2_2_done
-	CMPQ   DI, $0x20
+	CMPQ   R9, $0x20
 	JLT    sumAVX2_2_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_2_summed
-	MOVQ   184(AX), R8
-	TESTQ  R8, R8
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
 	JEQ    sumAVX2_2_summed
-	MOVQ   176(AX), DI
+	MOVQ   176(AX), R9
 
 sumAVX2_2_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_2_tap:
-	VMOVUPS     (R11), Y3
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Y3, Y0
-	VFMADD231PS (R10)(CX*1), Y3, Y1
-	VFMADD231PS (R10)(CX*2), Y3, Y2
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS     (R13), Y3
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Y3, Y0
+	VFMADD231PS (R12)(CX*1), Y3, Y1
+	VFMADD231PS (R12)(CX*2), Y3, Y2
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_2_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_2_place
 
 sumAVX2_2_summed:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
+	MOVQ    72(AX), R9
+	TESTQ   R9, R9
 	JEQ     sumAVX2_2_biased
-	VMOVUPS (DI)(SI*1), Y3
+	VMOVUPS (R9)(R8*1), Y3
 	VADDPS  Y3, Y0, Y0
 	VADDPS  Y3, Y1, Y1
 	VADDPS  Y3, Y2, Y2
@@ -4144,26 +4376,32 @@ sumAVX2_2_summed:
 sumAVX2_2_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_2_added
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    96(AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS (R10), Y3
+	ADDQ    96(AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS (R12), Y3
 	VADDPS  Y3, Y0, Y0
-	ADDQ    R9, R10
-	VMOVUPS (R10), Y3
+	ADDQ    R11, R12
+	VMOVUPS (R12), Y3
 	VADDPS  Y3, Y1, Y1
-	ADDQ    R9, R10
-	VMOVUPS (R10), Y3
+	ADDQ    R11, R12
+	VMOVUPS (R12), Y3
 	VADDPS  Y3, Y2, Y2
-	ADDQ    R8, DI
+	ADDQ    R10, R9
 
 sumAVX2_2_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_2_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_2_clamped
+
+sumAVX2_2_limited:
 	VBROADCASTSS 232(AX), Y3
 	VBROADCASTSS 236(AX), Y4
 	VMAXPS       Y0, Y3, Y0
@@ -4172,72 +4410,70 @@ sumAVX2_2_added:
 	VMINPS       Y1, Y4, Y1
 	VMAXPS       Y2, Y3, Y2
 	VMINPS       Y2, Y4, Y2
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R10
-	VMOVUPS      Y0, (R10)
-	ADDQ         R9, R10
-	VMOVUPS      Y1, (R10)
-	ADDQ         R9, R10
-	VMOVUPS      Y2, (R10)
-	ADDQ         R8, DI
-	ADDQ         $0x20, SI
-	JMP          sumAVX2_2_block
+
+sumAVX2_2_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Y0, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y2, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	JMP     sumAVX2_2_block
 
 sumAVX2_2_last:
-	LEAQ    masks<>+0(SB), R8
-	SUBQ    DI, R8
-	VMOVUPS 32(R8), Y0
+	LEAQ    masks<>+0(SB), R10
+	SUBQ    R9, R10
+	VMOVUPS 32(R10), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_2_summedlast
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
+	MOVQ    184(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_2_summedlast
-	MOVQ    176(AX), DI
+	MOVQ    176(AX), R9
 
 sumAVX2_2_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_2_taplast:
-	VMASKMOVPS  (R11), Y0, Y4
-	ADDQ        BX, R11
-	VMASKMOVPS  (R10), Y0, Y5
+	VMASKMOVPS  (R13), Y0, Y4
+	ADDQ        BX, R13
+	VMASKMOVPS  (R12), Y0, Y5
 	VFMADD231PS Y5, Y4, Y1
-	VMASKMOVPS  (R10)(CX*1), Y0, Y5
+	VMASKMOVPS  (R12)(CX*1), Y0, Y5
 	VFMADD231PS Y5, Y4, Y2
-	VMASKMOVPS  (R10)(CX*2), Y0, Y5
+	VMASKMOVPS  (R12)(CX*2), Y0, Y5
 	VFMADD231PS Y5, Y4, Y3
-	ADDQ        DX, R10
-	DECQ        R9
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_2_taplast
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_2_placelast
 
 sumAVX2_2_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_2_biasedlast
-	VMASKMOVPS (CX)(SI*1), Y0, Y4
+	VMASKMOVPS (CX)(R8*1), Y0, Y4
 	VADDPS     Y4, Y1, Y1
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y4, Y3, Y3
@@ -4248,23 +4484,29 @@ sumAVX2_2_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       SI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
 	SHLQ       $0x02, BX
-	MOVQ       CX, DI
-	VMASKMOVPS (DI), Y0, Y4
+	MOVQ       CX, SI
+	VMASKMOVPS (SI), Y0, Y4
 	VADDPS     Y4, Y1, Y1
-	ADDQ       BX, DI
-	VMASKMOVPS (DI), Y0, Y4
+	ADDQ       BX, SI
+	VMASKMOVPS (SI), Y0, Y4
 	VADDPS     Y4, Y2, Y2
-	ADDQ       BX, DI
-	VMASKMOVPS (DI), Y0, Y4
+	ADDQ       BX, SI
+	VMASKMOVPS (SI), Y0, Y4
 	VADDPS     Y4, Y3, Y3
 	ADDQ       DX, CX
 
 sumAVX2_2_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_2_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_2_clampedlast
+
+sumAVX2_2_limitedlast:
 	VBROADCASTSS 232(AX), Y4
 	VBROADCASTSS 236(AX), Y5
 	VMAXPS       Y1, Y4, Y1
@@ -4273,21 +4515,23 @@ sumAVX2_2_addedlast:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         SI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_2_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R8, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_2_done:
 	VZEROUPPER
@@ -4303,14 +4547,20 @@ sumAVX2_3:
 	SHLQ $0x02, BX
 	MOVQ 216(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	MOVQ 168(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 48(AX), R8
+	XORQ R9, R9
 
 sumAVX2_3_block:
-	MOVQ   224(AX), R8
-	SHLQ   $0x02, R8
-	SUBQ   DI, R8
+	MOVQ   224(AX), R10
+	SHLQ   $0x02, R10
+	SUBQ   R9, R10
 	JLE    sumAVX2_3_done
-	CMPQ   R8, $0x20
+	CMPQ   R10, $0x20
 	JLT    sumAVX2_3_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4318,43 +4568,37 @@ sumAVX2_3_block:
 	VXORPS Y3, Y3, Y3
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_3_summed
-	MOVQ   184(AX), R9
-	TESTQ  R9, R9
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
 	JEQ    sumAVX2_3_summed
-	MOVQ   176(AX), R8
+	MOVQ   176(AX), R10
 
 sumAVX2_3_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_3_tap:
-	VMOVUPS     (R12), Y4
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Y4, Y0
-	VFMADD231PS (R11)(CX*1), Y4, Y1
-	VFMADD231PS (R11)(CX*2), Y4, Y2
-	VFMADD231PS (R11)(DX*1), Y4, Y3
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS     (R14), Y4
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Y4, Y0
+	VFMADD231PS (R13)(CX*1), Y4, Y1
+	VFMADD231PS (R13)(CX*2), Y4, Y2
+	VFMADD231PS (R13)(DX*1), Y4, Y3
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_3_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_3_place
 
 sumAVX2_3_summed:
-	MOVQ    72(AX), R8
-	TESTQ   R8, R8
+	MOVQ    72(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_3_biased
-	VMOVUPS (R8)(DI*1), Y4
+	VMOVUPS (R10)(R9*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VADDPS  Y4, Y1, Y1
 	VADDPS  Y4, Y2, Y2
@@ -4363,29 +4607,35 @@ sumAVX2_3_summed:
 sumAVX2_3_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_3_added
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    96(AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
-	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	MOVQ    120(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y4
+	ADDQ    96(AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y0, Y0
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y4
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y1, Y1
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y4
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y2, Y2
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y4
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y3, Y3
-	ADDQ    R9, R8
+	ADDQ    R11, R10
 
 sumAVX2_3_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_3_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_3_clamped
+
+sumAVX2_3_limited:
 	VBROADCASTSS 232(AX), Y4
 	VBROADCASTSS 236(AX), Y5
 	VMAXPS       Y0, Y4, Y0
@@ -4396,77 +4646,75 @@ sumAVX2_3_added:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Y0, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y2, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y3, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x20, DI
-	JMP          sumAVX2_3_block
+
+sumAVX2_3_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Y0, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y2, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y3, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	JMP     sumAVX2_3_block
 
 sumAVX2_3_last:
-	LEAQ    masks<>+0(SB), R9
-	SUBQ    R8, R9
-	VMOVUPS 32(R9), Y0
+	LEAQ    masks<>+0(SB), R11
+	SUBQ    R10, R11
+	VMOVUPS 32(R11), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_3_summedlast
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
+	MOVQ    184(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_3_summedlast
-	MOVQ    176(AX), R8
+	MOVQ    176(AX), R10
 
 sumAVX2_3_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_3_taplast:
-	VMASKMOVPS  (R12), Y0, Y5
-	ADDQ        SI, R12
-	VMASKMOVPS  (R11), Y0, Y6
+	VMASKMOVPS  (R14), Y0, Y5
+	ADDQ        SI, R14
+	VMASKMOVPS  (R13), Y0, Y6
 	VFMADD231PS Y6, Y5, Y1
-	VMASKMOVPS  (R11)(CX*1), Y0, Y6
+	VMASKMOVPS  (R13)(CX*1), Y0, Y6
 	VFMADD231PS Y6, Y5, Y2
-	VMASKMOVPS  (R11)(CX*2), Y0, Y6
+	VMASKMOVPS  (R13)(CX*2), Y0, Y6
 	VFMADD231PS Y6, Y5, Y3
-	VMASKMOVPS  (R11)(DX*1), Y0, Y6
+	VMASKMOVPS  (R13)(DX*1), Y0, Y6
 	VFMADD231PS Y6, Y5, Y4
-	ADDQ        BX, R11
-	DECQ        R10
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_3_taplast
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_3_placelast
 
 sumAVX2_3_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_3_biasedlast
-	VMASKMOVPS (CX)(DI*1), Y0, Y5
+	VMASKMOVPS (CX)(R9*1), Y0, Y5
 	VADDPS     Y5, Y1, Y1
 	VADDPS     Y5, Y2, Y2
 	VADDPS     Y5, Y3, Y3
@@ -4478,7 +4726,7 @@ sumAVX2_3_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       DI, CX
+	ADDQ       R9, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -4498,6 +4746,12 @@ sumAVX2_3_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_3_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_3_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_3_clampedlast
+
+sumAVX2_3_limitedlast:
 	VBROADCASTSS 232(AX), Y5
 	VBROADCASTSS 236(AX), Y6
 	VMAXPS       Y1, Y5, Y1
@@ -4508,23 +4762,25 @@ sumAVX2_3_addedlast:
 	VMINPS       Y3, Y6, Y3
 	VMAXPS       Y4, Y5, Y4
 	VMINPS       Y4, Y6, Y4
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         DI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_3_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R9, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_3_done:
 	VZEROUPPER
@@ -4539,148 +4795,152 @@ sumAVX2_4:
 	SHLQ $0x02, DX
 	MOVQ 216(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	MOVQ 168(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 48(AX), DI
+	XORQ R8, R8
 
 sumAVX2_4_block:
-	MOVQ   224(AX), DI
-	SHLQ   $0x02, DI
-	SUBQ   SI, DI
+	MOVQ   224(AX), R9
+	SHLQ   $0x02, R9
+	SUBQ   R8, R9
 	JLE    sumAVX2_4_done
-	CMPQ   DI, $0x20
+	CMPQ   R9, $0x20
 	JLT    sumAVX2_4_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_4_summed
-	MOVQ   184(AX), R8
-	TESTQ  R8, R8
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
 	JEQ    sumAVX2_4_summed
-	MOVQ   176(AX), DI
+	MOVQ   176(AX), R9
 
 sumAVX2_4_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_4_tap:
-	VMOVUPS     (R11), Y2
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Y2, Y0
-	LEAQ        (R10)(CX*1), R12
-	VFMADD231PS (R12), Y2, Y1
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS     (R13), Y2
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Y2, Y0
+	LEAQ        (R12)(CX*1), R14
+	VFMADD231PS (R14), Y2, Y1
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_4_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_4_place
 
 sumAVX2_4_summed:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
+	MOVQ    72(AX), R9
+	TESTQ   R9, R9
 	JEQ     sumAVX2_4_biased
-	VMOVUPS (DI)(SI*1), Y2
+	VMOVUPS (R9)(R8*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
 
 sumAVX2_4_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_4_added
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    96(AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R9
-	VMOVUPS (R9), Y2
+	ADDQ    96(AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R11
+	VMOVUPS (R11), Y2
 	VADDPS  Y2, Y0, Y0
-	ADDQ    R8, DI
-	MOVQ    DI, R9
-	VMOVUPS (R9), Y2
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS (R11), Y2
 	VADDPS  Y2, Y1, Y1
-	ADDQ    R8, DI
+	ADDQ    R10, R9
 
 sumAVX2_4_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_4_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_4_clamped
+
+sumAVX2_4_limited:
 	VBROADCASTSS 232(AX), Y2
 	VBROADCASTSS 236(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         R8, DI
-	MOVQ         DI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         R8, DI
-	ADDQ         $0x20, SI
-	JMP          sumAVX2_4_block
+
+sumAVX2_4_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	JMP     sumAVX2_4_block
 
 sumAVX2_4_last:
-	LEAQ    masks<>+0(SB), R8
-	SUBQ    DI, R8
-	VMOVUPS 32(R8), Y0
+	LEAQ    masks<>+0(SB), R10
+	SUBQ    R9, R10
+	VMOVUPS 32(R10), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_4_summedlast
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
+	MOVQ    184(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_4_summedlast
-	MOVQ    176(AX), DI
+	MOVQ    176(AX), R9
 
 sumAVX2_4_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_4_taplast:
-	VMASKMOVPS  (R11), Y0, Y3
-	ADDQ        BX, R11
-	VMASKMOVPS  (R10), Y0, Y4
-	VFMADD231PS Y4, Y3, Y1
-	LEAQ        (R10)(CX*1), R12
+	VMASKMOVPS  (R13), Y0, Y3
+	ADDQ        BX, R13
 	VMASKMOVPS  (R12), Y0, Y4
+	VFMADD231PS Y4, Y3, Y1
+	LEAQ        (R12)(CX*1), R14
+	VMASKMOVPS  (R14), Y0, Y4
 	VFMADD231PS Y4, Y3, Y2
-	ADDQ        DX, R10
-	DECQ        R9
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_4_taplast
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_4_placelast
 
 sumAVX2_4_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_4_biasedlast
-	VMASKMOVPS (CX)(SI*1), Y0, Y3
+	VMASKMOVPS (CX)(R8*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y3, Y2, Y2
 
@@ -4690,7 +4950,7 @@ sumAVX2_4_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       SI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -4705,26 +4965,34 @@ sumAVX2_4_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_4_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_4_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_4_clampedlast
+
+sumAVX2_4_limitedlast:
 	VBROADCASTSS 232(AX), Y3
 	VBROADCASTSS 236(AX), Y4
 	VMAXPS       Y1, Y3, Y1
 	VMINPS       Y1, Y4, Y1
 	VMAXPS       Y2, Y3, Y2
 	VMINPS       Y2, Y4, Y2
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         SI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, AX
-	VMASKMOVPS   Y1, Y0, (AX)
-	ADDQ         DX, CX
-	MOVQ         CX, AX
-	VMASKMOVPS   Y2, Y0, (AX)
-	ADDQ         DX, CX
+
+sumAVX2_4_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R8, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, AX
+	VMASKMOVPS Y1, Y0, (AX)
+	ADDQ       DX, CX
+	MOVQ       CX, AX
+	VMASKMOVPS Y2, Y0, (AX)
+	ADDQ       DX, CX
 
 sumAVX2_4_done:
 	VZEROUPPER
@@ -4739,14 +5007,20 @@ sumAVX2_5:
 	SHLQ $0x02, BX
 	MOVQ 216(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	MOVQ 168(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 48(AX), R8
+	XORQ R9, R9
 
 sumAVX2_5_block:
-	MOVQ   224(AX), R8
-	SHLQ   $0x02, R8
-	SUBQ   DI, R8
+	MOVQ   224(AX), R10
+	SHLQ   $0x02, R10
+	SUBQ   R9, R10
 	JLE    sumAVX2_5_done
-	CMPQ   R8, $0x20
+	CMPQ   R10, $0x20
 	JLT    sumAVX2_5_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4754,44 +5028,38 @@ sumAVX2_5_block:
 	VXORPS Y3, Y3, Y3
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_5_summed
-	MOVQ   184(AX), R9
-	TESTQ  R9, R9
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
 	JEQ    sumAVX2_5_summed
-	MOVQ   176(AX), R8
+	MOVQ   176(AX), R10
 
 sumAVX2_5_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_5_tap:
-	VMOVUPS     (R12), Y4
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Y4, Y0
-	VFMADD231PS (R11)(DX*1), Y4, Y1
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Y4, Y2
-	VFMADD231PS (R13)(DX*1), Y4, Y3
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS     (R14), Y4
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Y4, Y0
+	VFMADD231PS (R13)(DX*1), Y4, Y1
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Y4, Y2
+	VFMADD231PS (R15)(DX*1), Y4, Y3
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_5_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_5_place
 
 sumAVX2_5_summed:
-	MOVQ    72(AX), R8
-	TESTQ   R8, R8
+	MOVQ    72(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_5_biased
-	VMOVUPS (R8)(DI*1), Y4
+	VMOVUPS (R10)(R9*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VADDPS  Y4, Y1, Y1
 	VADDPS  Y4, Y2, Y2
@@ -4800,30 +5068,36 @@ sumAVX2_5_summed:
 sumAVX2_5_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_5_added
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    96(AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
-	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	MOVQ    120(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y4
+	ADDQ    96(AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y0, Y0
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y4
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y1, Y1
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y4
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y2, Y2
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y4
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y4
 	VADDPS  Y4, Y3, Y3
-	ADDQ    R9, R8
+	ADDQ    R11, R10
 
 sumAVX2_5_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_5_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_5_clamped
+
+sumAVX2_5_limited:
 	VBROADCASTSS 232(AX), Y4
 	VBROADCASTSS 236(AX), Y5
 	VMAXPS       Y0, Y4, Y0
@@ -4834,79 +5108,77 @@ sumAVX2_5_added:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Y0, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Y2, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y3, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x20, DI
-	JMP          sumAVX2_5_block
+
+sumAVX2_5_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Y0, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Y2, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y3, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	JMP     sumAVX2_5_block
 
 sumAVX2_5_last:
-	LEAQ    masks<>+0(SB), R9
-	SUBQ    R8, R9
-	VMOVUPS 32(R9), Y0
+	LEAQ    masks<>+0(SB), R11
+	SUBQ    R10, R11
+	VMOVUPS 32(R11), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_5_summedlast
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
+	MOVQ    184(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_5_summedlast
-	MOVQ    176(AX), R8
+	MOVQ    176(AX), R10
 
 sumAVX2_5_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_5_taplast:
-	VMASKMOVPS  (R12), Y0, Y5
-	ADDQ        SI, R12
-	VMASKMOVPS  (R11), Y0, Y6
-	VFMADD231PS Y6, Y5, Y1
-	VMASKMOVPS  (R11)(DX*1), Y0, Y6
-	VFMADD231PS Y6, Y5, Y2
-	LEAQ        (R11)(CX*1), R13
+	VMASKMOVPS  (R14), Y0, Y5
+	ADDQ        SI, R14
 	VMASKMOVPS  (R13), Y0, Y6
-	VFMADD231PS Y6, Y5, Y3
+	VFMADD231PS Y6, Y5, Y1
 	VMASKMOVPS  (R13)(DX*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y2
+	LEAQ        (R13)(CX*1), R15
+	VMASKMOVPS  (R15), Y0, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VMASKMOVPS  (R15)(DX*1), Y0, Y6
 	VFMADD231PS Y6, Y5, Y4
-	ADDQ        BX, R11
-	DECQ        R10
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_5_taplast
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_5_placelast
 
 sumAVX2_5_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_5_biasedlast
-	VMASKMOVPS (CX)(DI*1), Y0, Y5
+	VMASKMOVPS (CX)(R9*1), Y0, Y5
 	VADDPS     Y5, Y1, Y1
 	VADDPS     Y5, Y2, Y2
 	VADDPS     Y5, Y3, Y3
@@ -4918,7 +5190,7 @@ sumAVX2_5_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       DI, CX
+	ADDQ       R9, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -4939,6 +5211,12 @@ sumAVX2_5_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_5_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_5_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_5_clampedlast
+
+sumAVX2_5_limitedlast:
 	VBROADCASTSS 232(AX), Y5
 	VBROADCASTSS 236(AX), Y6
 	VMAXPS       Y1, Y5, Y1
@@ -4949,24 +5227,26 @@ sumAVX2_5_addedlast:
 	VMINPS       Y3, Y6, Y3
 	VMAXPS       Y4, Y5, Y4
 	VMINPS       Y4, Y6, Y4
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         DI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_5_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R9, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_5_done:
 	VZEROUPPER
@@ -4981,14 +5261,20 @@ sumAVX2_6:
 	SHLQ $0x02, BX
 	MOVQ 216(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	MOVQ 168(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 48(AX), R8
+	XORQ R9, R9
 
 sumAVX2_6_block:
-	MOVQ   224(AX), R8
-	SHLQ   $0x02, R8
-	SUBQ   DI, R8
+	MOVQ   224(AX), R10
+	SHLQ   $0x02, R10
+	SUBQ   R9, R10
 	JLE    sumAVX2_6_done
-	CMPQ   R8, $0x20
+	CMPQ   R10, $0x20
 	JLT    sumAVX2_6_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4998,46 +5284,40 @@ sumAVX2_6_block:
 	VXORPS Y5, Y5, Y5
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_6_summed
-	MOVQ   184(AX), R9
-	TESTQ  R9, R9
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
 	JEQ    sumAVX2_6_summed
-	MOVQ   176(AX), R8
+	MOVQ   176(AX), R10
 
 sumAVX2_6_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_6_tap:
-	VMOVUPS     (R12), Y6
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Y6, Y0
-	VFMADD231PS (R11)(DX*1), Y6, Y1
-	VFMADD231PS (R11)(DX*2), Y6, Y2
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Y6, Y3
-	VFMADD231PS (R13)(DX*1), Y6, Y4
-	VFMADD231PS (R13)(DX*2), Y6, Y5
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS     (R14), Y6
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Y6, Y0
+	VFMADD231PS (R13)(DX*1), Y6, Y1
+	VFMADD231PS (R13)(DX*2), Y6, Y2
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Y6, Y3
+	VFMADD231PS (R15)(DX*1), Y6, Y4
+	VFMADD231PS (R15)(DX*2), Y6, Y5
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_6_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_6_place
 
 sumAVX2_6_summed:
-	MOVQ    72(AX), R8
-	TESTQ   R8, R8
+	MOVQ    72(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_6_biased
-	VMOVUPS (R8)(DI*1), Y6
+	VMOVUPS (R10)(R9*1), Y6
 	VADDPS  Y6, Y0, Y0
 	VADDPS  Y6, Y1, Y1
 	VADDPS  Y6, Y2, Y2
@@ -5048,36 +5328,42 @@ sumAVX2_6_summed:
 sumAVX2_6_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_6_added
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    96(AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
-	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	MOVQ    120(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y6
+	ADDQ    96(AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y0, Y0
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y1, Y1
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y2, Y2
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y3, Y3
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y4, Y4
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y5, Y5
-	ADDQ    R9, R8
+	ADDQ    R11, R10
 
 sumAVX2_6_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_6_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_6_clamped
+
+sumAVX2_6_limited:
 	VBROADCASTSS 232(AX), Y6
 	VBROADCASTSS 236(AX), Y7
 	VMAXPS       Y0, Y6, Y0
@@ -5092,35 +5378,39 @@ sumAVX2_6_added:
 	VMINPS       Y4, Y7, Y4
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Y0, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y2, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Y3, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y4, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y5, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x20, DI
-	JMP          sumAVX2_6_block
+
+sumAVX2_6_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Y0, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y2, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Y3, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y4, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y5, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	JMP     sumAVX2_6_block
 
 sumAVX2_6_last:
-	LEAQ    masks<>+0(SB), R9
-	SUBQ    R8, R9
-	VMOVUPS 32(R9), Y0
+	LEAQ    masks<>+0(SB), R11
+	SUBQ    R10, R11
+	VMOVUPS 32(R11), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
@@ -5129,52 +5419,46 @@ sumAVX2_6_last:
 	VXORPS  Y6, Y6, Y6
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_6_summedlast
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
+	MOVQ    184(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_6_summedlast
-	MOVQ    176(AX), R8
+	MOVQ    176(AX), R10
 
 sumAVX2_6_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_6_taplast:
-	VMASKMOVPS  (R12), Y0, Y7
-	ADDQ        SI, R12
-	VMASKMOVPS  (R11), Y0, Y8
-	VFMADD231PS Y8, Y7, Y1
-	VMASKMOVPS  (R11)(DX*1), Y0, Y8
-	VFMADD231PS Y8, Y7, Y2
-	VMASKMOVPS  (R11)(DX*2), Y0, Y8
-	VFMADD231PS Y8, Y7, Y3
-	LEAQ        (R11)(CX*1), R13
+	VMASKMOVPS  (R14), Y0, Y7
+	ADDQ        SI, R14
 	VMASKMOVPS  (R13), Y0, Y8
-	VFMADD231PS Y8, Y7, Y4
+	VFMADD231PS Y8, Y7, Y1
 	VMASKMOVPS  (R13)(DX*1), Y0, Y8
-	VFMADD231PS Y8, Y7, Y5
+	VFMADD231PS Y8, Y7, Y2
 	VMASKMOVPS  (R13)(DX*2), Y0, Y8
+	VFMADD231PS Y8, Y7, Y3
+	LEAQ        (R13)(CX*1), R15
+	VMASKMOVPS  (R15), Y0, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VMASKMOVPS  (R15)(DX*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y5
+	VMASKMOVPS  (R15)(DX*2), Y0, Y8
 	VFMADD231PS Y8, Y7, Y6
-	ADDQ        BX, R11
-	DECQ        R10
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_6_taplast
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_6_placelast
 
 sumAVX2_6_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_6_biasedlast
-	VMASKMOVPS (CX)(DI*1), Y0, Y7
+	VMASKMOVPS (CX)(R9*1), Y0, Y7
 	VADDPS     Y7, Y1, Y1
 	VADDPS     Y7, Y2, Y2
 	VADDPS     Y7, Y3, Y3
@@ -5188,7 +5472,7 @@ sumAVX2_6_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       DI, CX
+	ADDQ       R9, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -5215,6 +5499,12 @@ sumAVX2_6_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_6_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_6_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_6_clampedlast
+
+sumAVX2_6_limitedlast:
 	VBROADCASTSS 232(AX), Y7
 	VBROADCASTSS 236(AX), Y8
 	VMAXPS       Y1, Y7, Y1
@@ -5229,28 +5519,30 @@ sumAVX2_6_addedlast:
 	VMINPS       Y5, Y8, Y5
 	VMAXPS       Y6, Y7, Y6
 	VMINPS       Y6, Y8, Y6
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         DI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y5, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y6, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_6_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R9, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y5, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y6, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_6_done:
 	VZEROUPPER
@@ -5266,14 +5558,20 @@ sumAVX2_7:
 	SHLQ $0x02, SI
 	MOVQ 216(AX), DI
 	SHLQ $0x02, DI
-	XORQ R8, R8
+	MOVQ 144(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 24(AX), R8
+	MOVQ 168(AX), R9
+	SHLQ $0x02, R9
+	ADDQ 48(AX), R9
+	XORQ R10, R10
 
 sumAVX2_7_block:
-	MOVQ   224(AX), R9
-	SHLQ   $0x02, R9
-	SUBQ   R8, R9
+	MOVQ   224(AX), R11
+	SHLQ   $0x02, R11
+	SUBQ   R10, R11
 	JLE    sumAVX2_7_done
-	CMPQ   R9, $0x20
+	CMPQ   R11, $0x20
 	JLT    sumAVX2_7_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5285,48 +5583,42 @@ sumAVX2_7_block:
 	VXORPS Y7, Y7, Y7
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_7_summed
-	MOVQ   184(AX), R10
-	TESTQ  R10, R10
+	MOVQ   184(AX), R12
+	TESTQ  R12, R12
 	JEQ    sumAVX2_7_summed
-	MOVQ   176(AX), R9
+	MOVQ   176(AX), R11
 
 sumAVX2_7_place:
-	MOVQ (R9), R12
-	ADDQ 144(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 24(AX), R12
-	ADDQ R8, R12
-	MOVQ 8(R9), R13
-	ADDQ 168(AX), R13
-	SHLQ $0x02, R13
-	ADDQ 48(AX), R13
-	ADDQ R8, R13
-	ADDQ $0x18, R9
-	MOVQ 200(AX), R11
+	MOVQ (R11), R14
+	LEAQ (R8)(R14*4), R14
+	MOVQ 8(R11), R15
+	LEAQ (R9)(R15*4), R15
+	ADDQ $0x18, R11
+	MOVQ 200(AX), R13
 
 sumAVX2_7_tap:
-	VMOVUPS     (R13), Y8
-	ADDQ        DI, R13
-	VFMADD231PS (R12), Y8, Y0
-	VFMADD231PS (R12)(DX*1), Y8, Y1
-	VFMADD231PS (R12)(DX*2), Y8, Y2
-	VFMADD231PS (R12)(BX*1), Y8, Y3
-	LEAQ        (R12)(CX*1), R14
-	VFMADD231PS (R14), Y8, Y4
-	VFMADD231PS (R14)(DX*1), Y8, Y5
-	VFMADD231PS (R14)(DX*2), Y8, Y6
-	VFMADD231PS (R14)(BX*1), Y8, Y7
-	ADDQ        SI, R12
-	DECQ        R11
+	VMOVUPS     (R15), Y8
+	ADDQ        DI, R15
+	VFMADD231PS (R14), Y8, Y0
+	VFMADD231PS (R14)(DX*1), Y8, Y1
+	VFMADD231PS (R14)(DX*2), Y8, Y2
+	VFMADD231PS (R14)(BX*1), Y8, Y3
+	LEAQ        (R14)(CX*1), BP
+	VFMADD231PS (BP), Y8, Y4
+	VFMADD231PS (BP)(DX*1), Y8, Y5
+	VFMADD231PS (BP)(DX*2), Y8, Y6
+	VFMADD231PS (BP)(BX*1), Y8, Y7
+	ADDQ        SI, R14
+	DECQ        R13
 	JNE         sumAVX2_7_tap
-	DECQ        R10
+	DECQ        R12
 	JNE         sumAVX2_7_place
 
 sumAVX2_7_summed:
-	MOVQ    72(AX), R9
-	TESTQ   R9, R9
+	MOVQ    72(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_7_biased
-	VMOVUPS (R9)(R8*1), Y8
+	VMOVUPS (R11)(R10*1), Y8
 	VADDPS  Y8, Y0, Y0
 	VADDPS  Y8, Y1, Y1
 	VADDPS  Y8, Y2, Y2
@@ -5339,42 +5631,48 @@ sumAVX2_7_summed:
 sumAVX2_7_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_7_added
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	ADDQ    96(AX), R9
-	ADDQ    R8, R9
-	MOVQ    128(AX), R10
-	SHLQ    $0x02, R10
-	MOVQ    136(AX), R11
+	MOVQ    120(AX), R11
 	SHLQ    $0x02, R11
-	MOVQ    R9, R12
-	VMOVUPS (R12), Y8
+	ADDQ    96(AX), R11
+	ADDQ    R10, R11
+	MOVQ    128(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    136(AX), R13
+	SHLQ    $0x02, R13
+	MOVQ    R11, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y0, Y0
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y1, Y1
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y2, Y2
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y3, Y3
-	ADDQ    R10, R9
-	MOVQ    R9, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y4, Y4
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y5, Y5
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y6, Y6
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y8
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y8
 	VADDPS  Y8, Y7, Y7
-	ADDQ    R10, R9
+	ADDQ    R12, R11
 
 sumAVX2_7_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_7_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_7_clamped
+
+sumAVX2_7_limited:
 	VBROADCASTSS 232(AX), Y8
 	VBROADCASTSS 236(AX), Y9
 	VMAXPS       Y0, Y8, Y0
@@ -5393,39 +5691,43 @@ sumAVX2_7_added:
 	VMINPS       Y6, Y9, Y6
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	MOVQ         120(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         (AX), R9
-	ADDQ         R8, R9
-	MOVQ         128(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         136(AX), R11
-	SHLQ         $0x02, R11
-	MOVQ         R9, R12
-	VMOVUPS      Y0, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y2, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y3, (R12)
-	ADDQ         R10, R9
-	MOVQ         R9, R12
-	VMOVUPS      Y4, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y5, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y6, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y7, (R12)
-	ADDQ         R10, R9
-	ADDQ         $0x20, R8
-	JMP          sumAVX2_7_block
+
+sumAVX2_7_clamped:
+	MOVQ    120(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    (AX), R11
+	ADDQ    R10, R11
+	MOVQ    128(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    136(AX), R13
+	SHLQ    $0x02, R13
+	MOVQ    R11, R14
+	VMOVUPS Y0, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y2, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y3, (R14)
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS Y4, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y5, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y6, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y7, (R14)
+	ADDQ    R12, R11
+	ADDQ    $0x20, R10
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	JMP     sumAVX2_7_block
 
 sumAVX2_7_last:
-	LEAQ    masks<>+0(SB), R10
-	SUBQ    R9, R10
-	VMOVUPS 32(R10), Y0
+	LEAQ    masks<>+0(SB), R12
+	SUBQ    R11, R12
+	VMOVUPS 32(R12), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
@@ -5436,56 +5738,50 @@ sumAVX2_7_last:
 	VXORPS  Y8, Y8, Y8
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_7_summedlast
-	MOVQ    184(AX), R10
-	TESTQ   R10, R10
+	MOVQ    184(AX), R12
+	TESTQ   R12, R12
 	JEQ     sumAVX2_7_summedlast
-	MOVQ    176(AX), R9
+	MOVQ    176(AX), R11
 
 sumAVX2_7_placelast:
-	MOVQ (R9), R12
-	ADDQ 144(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 24(AX), R12
-	ADDQ R8, R12
-	MOVQ 8(R9), R13
-	ADDQ 168(AX), R13
-	SHLQ $0x02, R13
-	ADDQ 48(AX), R13
-	ADDQ R8, R13
-	ADDQ $0x18, R9
-	MOVQ 200(AX), R11
+	MOVQ (R11), R14
+	LEAQ (R8)(R14*4), R14
+	MOVQ 8(R11), R15
+	LEAQ (R9)(R15*4), R15
+	ADDQ $0x18, R11
+	MOVQ 200(AX), R13
 
 sumAVX2_7_taplast:
-	VMASKMOVPS  (R13), Y0, Y9
-	ADDQ        DI, R13
-	VMASKMOVPS  (R12), Y0, Y10
-	VFMADD231PS Y10, Y9, Y1
-	VMASKMOVPS  (R12)(DX*1), Y0, Y10
-	VFMADD231PS Y10, Y9, Y2
-	VMASKMOVPS  (R12)(DX*2), Y0, Y10
-	VFMADD231PS Y10, Y9, Y3
-	VMASKMOVPS  (R12)(BX*1), Y0, Y10
-	VFMADD231PS Y10, Y9, Y4
-	LEAQ        (R12)(CX*1), R14
+	VMASKMOVPS  (R15), Y0, Y9
+	ADDQ        DI, R15
 	VMASKMOVPS  (R14), Y0, Y10
-	VFMADD231PS Y10, Y9, Y5
+	VFMADD231PS Y10, Y9, Y1
 	VMASKMOVPS  (R14)(DX*1), Y0, Y10
-	VFMADD231PS Y10, Y9, Y6
+	VFMADD231PS Y10, Y9, Y2
 	VMASKMOVPS  (R14)(DX*2), Y0, Y10
-	VFMADD231PS Y10, Y9, Y7
+	VFMADD231PS Y10, Y9, Y3
 	VMASKMOVPS  (R14)(BX*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y4
+	LEAQ        (R14)(CX*1), BP
+	VMASKMOVPS  (BP), Y0, Y10
+	VFMADD231PS Y10, Y9, Y5
+	VMASKMOVPS  (BP)(DX*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y6
+	VMASKMOVPS  (BP)(DX*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y7
+	VMASKMOVPS  (BP)(BX*1), Y0, Y10
 	VFMADD231PS Y10, Y9, Y8
-	ADDQ        SI, R12
-	DECQ        R11
+	ADDQ        SI, R14
+	DECQ        R13
 	JNE         sumAVX2_7_taplast
-	DECQ        R10
+	DECQ        R12
 	JNE         sumAVX2_7_placelast
 
 sumAVX2_7_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_7_biasedlast
-	VMASKMOVPS (CX)(R8*1), Y0, Y9
+	VMASKMOVPS (CX)(R10*1), Y0, Y9
 	VADDPS     Y9, Y1, Y1
 	VADDPS     Y9, Y2, Y2
 	VADDPS     Y9, Y3, Y3
@@ -5501,7 +5797,7 @@ sumAVX2_7_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       R8, CX
+	ADDQ       R10, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -5534,6 +5830,12 @@ sumAVX2_7_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_7_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_7_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_7_clampedlast
+
+sumAVX2_7_limitedlast:
 	VBROADCASTSS 232(AX), Y9
 	VBROADCASTSS 236(AX), Y10
 	VMAXPS       Y1, Y9, Y1
@@ -5552,32 +5854,34 @@ sumAVX2_7_addedlast:
 	VMINPS       Y7, Y10, Y7
 	VMAXPS       Y8, Y9, Y8
 	VMINPS       Y8, Y10, Y8
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         R8, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y5, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y6, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y7, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y8, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_7_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R10, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y5, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y6, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y7, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y8, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_7_done:
 	VZEROUPPER
@@ -5592,58 +5896,58 @@ sumAVX2_8:
 	SHLQ $0x02, DX
 	MOVQ 216(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	MOVQ 168(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 48(AX), DI
+	XORQ R8, R8
 
 sumAVX2_8_block:
-	MOVQ   224(AX), DI
-	SHLQ   $0x02, DI
-	SUBQ   SI, DI
+	MOVQ   224(AX), R9
+	SHLQ   $0x02, R9
+	SUBQ   R8, R9
 	JLE    sumAVX2_8_done
-	CMPQ   DI, $0x20
+	CMPQ   R9, $0x20
 	JLT    sumAVX2_8_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_8_summed
-	MOVQ   184(AX), R8
-	TESTQ  R8, R8
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
 	JEQ    sumAVX2_8_summed
-	MOVQ   176(AX), DI
+	MOVQ   176(AX), R9
 
 sumAVX2_8_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_8_tap:
-	VMOVUPS     (R11), Y3
-	ADDQ        BX, R11
-	VFMADD231PS (R10), Y3, Y0
-	LEAQ        (R10)(CX*1), R12
-	VFMADD231PS (R12), Y3, Y1
-	LEAQ        (R10)(CX*2), R12
-	VFMADD231PS (R12), Y3, Y2
-	ADDQ        DX, R10
-	DECQ        R9
+	VMOVUPS     (R13), Y3
+	ADDQ        BX, R13
+	VFMADD231PS (R12), Y3, Y0
+	LEAQ        (R12)(CX*1), R14
+	VFMADD231PS (R14), Y3, Y1
+	LEAQ        (R12)(CX*2), R14
+	VFMADD231PS (R14), Y3, Y2
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_8_tap
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_8_place
 
 sumAVX2_8_summed:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
+	MOVQ    72(AX), R9
+	TESTQ   R9, R9
 	JEQ     sumAVX2_8_biased
-	VMOVUPS (DI)(SI*1), Y3
+	VMOVUPS (R9)(R8*1), Y3
 	VADDPS  Y3, Y0, Y0
 	VADDPS  Y3, Y1, Y1
 	VADDPS  Y3, Y2, Y2
@@ -5651,28 +5955,34 @@ sumAVX2_8_summed:
 sumAVX2_8_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_8_added
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    96(AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R9
-	VMOVUPS (R9), Y3
+	ADDQ    96(AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R11
+	VMOVUPS (R11), Y3
 	VADDPS  Y3, Y0, Y0
-	ADDQ    R8, DI
-	MOVQ    DI, R9
-	VMOVUPS (R9), Y3
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS (R11), Y3
 	VADDPS  Y3, Y1, Y1
-	ADDQ    R8, DI
-	MOVQ    DI, R9
-	VMOVUPS (R9), Y3
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS (R11), Y3
 	VADDPS  Y3, Y2, Y2
-	ADDQ    R8, DI
+	ADDQ    R10, R9
 
 sumAVX2_8_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_8_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_8_clamped
+
+sumAVX2_8_limited:
 	VBROADCASTSS 232(AX), Y3
 	VBROADCASTSS 236(AX), Y4
 	VMAXPS       Y0, Y3, Y0
@@ -5681,76 +5991,74 @@ sumAVX2_8_added:
 	VMINPS       Y1, Y4, Y1
 	VMAXPS       Y2, Y3, Y2
 	VMINPS       Y2, Y4, Y2
-	MOVQ         120(AX), DI
-	SHLQ         $0x02, DI
-	ADDQ         (AX), DI
-	ADDQ         SI, DI
-	MOVQ         128(AX), R8
-	SHLQ         $0x02, R8
-	MOVQ         136(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         DI, R9
-	VMOVUPS      Y0, (R9)
-	ADDQ         R8, DI
-	MOVQ         DI, R9
-	VMOVUPS      Y1, (R9)
-	ADDQ         R8, DI
-	MOVQ         DI, R9
-	VMOVUPS      Y2, (R9)
-	ADDQ         R8, DI
-	ADDQ         $0x20, SI
-	JMP          sumAVX2_8_block
+
+sumAVX2_8_clamped:
+	MOVQ    120(AX), R9
+	SHLQ    $0x02, R9
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R10, R9
+	MOVQ    R9, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	JMP     sumAVX2_8_block
 
 sumAVX2_8_last:
-	LEAQ    masks<>+0(SB), R8
-	SUBQ    DI, R8
-	VMOVUPS 32(R8), Y0
+	LEAQ    masks<>+0(SB), R10
+	SUBQ    R9, R10
+	VMOVUPS 32(R10), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_8_summedlast
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
+	MOVQ    184(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_8_summedlast
-	MOVQ    176(AX), DI
+	MOVQ    176(AX), R9
 
 sumAVX2_8_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	MOVQ 8(DI), R11
-	ADDQ 168(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 48(AX), R11
-	ADDQ SI, R11
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R9), R12
+	LEAQ (SI)(R12*4), R12
+	MOVQ 8(R9), R13
+	LEAQ (DI)(R13*4), R13
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 sumAVX2_8_taplast:
-	VMASKMOVPS  (R11), Y0, Y4
-	ADDQ        BX, R11
-	VMASKMOVPS  (R10), Y0, Y5
+	VMASKMOVPS  (R13), Y0, Y4
+	ADDQ        BX, R13
+	VMASKMOVPS  (R12), Y0, Y5
 	VFMADD231PS Y5, Y4, Y1
-	LEAQ        (R10)(CX*1), R12
-	VMASKMOVPS  (R12), Y0, Y5
+	LEAQ        (R12)(CX*1), R14
+	VMASKMOVPS  (R14), Y0, Y5
 	VFMADD231PS Y5, Y4, Y2
-	LEAQ        (R10)(CX*2), R12
-	VMASKMOVPS  (R12), Y0, Y5
+	LEAQ        (R12)(CX*2), R14
+	VMASKMOVPS  (R14), Y0, Y5
 	VFMADD231PS Y5, Y4, Y3
-	ADDQ        DX, R10
-	DECQ        R9
+	ADDQ        DX, R12
+	DECQ        R11
 	JNE         sumAVX2_8_taplast
-	DECQ        R8
+	DECQ        R10
 	JNE         sumAVX2_8_placelast
 
 sumAVX2_8_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_8_biasedlast
-	VMASKMOVPS (CX)(SI*1), Y0, Y4
+	VMASKMOVPS (CX)(R8*1), Y0, Y4
 	VADDPS     Y4, Y1, Y1
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y4, Y3, Y3
@@ -5761,7 +6069,7 @@ sumAVX2_8_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       SI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -5780,6 +6088,12 @@ sumAVX2_8_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_8_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_8_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_8_clampedlast
+
+sumAVX2_8_limitedlast:
 	VBROADCASTSS 232(AX), Y4
 	VBROADCASTSS 236(AX), Y5
 	VMAXPS       Y1, Y4, Y1
@@ -5788,23 +6102,25 @@ sumAVX2_8_addedlast:
 	VMINPS       Y2, Y5, Y2
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         SI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, AX
-	VMASKMOVPS   Y1, Y0, (AX)
-	ADDQ         DX, CX
-	MOVQ         CX, AX
-	VMASKMOVPS   Y2, Y0, (AX)
-	ADDQ         DX, CX
-	MOVQ         CX, AX
-	VMASKMOVPS   Y3, Y0, (AX)
-	ADDQ         DX, CX
+
+sumAVX2_8_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R8, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, AX
+	VMASKMOVPS Y1, Y0, (AX)
+	ADDQ       DX, CX
+	MOVQ       CX, AX
+	VMASKMOVPS Y2, Y0, (AX)
+	ADDQ       DX, CX
+	MOVQ       CX, AX
+	VMASKMOVPS Y3, Y0, (AX)
+	ADDQ       DX, CX
 
 sumAVX2_8_done:
 	VZEROUPPER
@@ -5819,14 +6135,20 @@ sumAVX2_9:
 	SHLQ $0x02, BX
 	MOVQ 216(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	MOVQ 168(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 48(AX), R8
+	XORQ R9, R9
 
 sumAVX2_9_block:
-	MOVQ   224(AX), R8
-	SHLQ   $0x02, R8
-	SUBQ   DI, R8
+	MOVQ   224(AX), R10
+	SHLQ   $0x02, R10
+	SUBQ   R9, R10
 	JLE    sumAVX2_9_done
-	CMPQ   R8, $0x20
+	CMPQ   R10, $0x20
 	JLT    sumAVX2_9_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5836,47 +6158,41 @@ sumAVX2_9_block:
 	VXORPS Y5, Y5, Y5
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_9_summed
-	MOVQ   184(AX), R9
-	TESTQ  R9, R9
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
 	JEQ    sumAVX2_9_summed
-	MOVQ   176(AX), R8
+	MOVQ   176(AX), R10
 
 sumAVX2_9_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_9_tap:
-	VMOVUPS     (R12), Y6
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Y6, Y0
-	VFMADD231PS (R11)(DX*1), Y6, Y1
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Y6, Y2
-	VFMADD231PS (R13)(DX*1), Y6, Y3
-	LEAQ        (R11)(CX*2), R13
-	VFMADD231PS (R13), Y6, Y4
-	VFMADD231PS (R13)(DX*1), Y6, Y5
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS     (R14), Y6
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Y6, Y0
+	VFMADD231PS (R13)(DX*1), Y6, Y1
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Y6, Y2
+	VFMADD231PS (R15)(DX*1), Y6, Y3
+	LEAQ        (R13)(CX*2), R15
+	VFMADD231PS (R15), Y6, Y4
+	VFMADD231PS (R15)(DX*1), Y6, Y5
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_9_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_9_place
 
 sumAVX2_9_summed:
-	MOVQ    72(AX), R8
-	TESTQ   R8, R8
+	MOVQ    72(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_9_biased
-	VMOVUPS (R8)(DI*1), Y6
+	VMOVUPS (R10)(R9*1), Y6
 	VADDPS  Y6, Y0, Y0
 	VADDPS  Y6, Y1, Y1
 	VADDPS  Y6, Y2, Y2
@@ -5887,37 +6203,43 @@ sumAVX2_9_summed:
 sumAVX2_9_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_9_added
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    96(AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
-	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	MOVQ    120(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y6
+	ADDQ    96(AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y0, Y0
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y1, Y1
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y2, Y2
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y3, Y3
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y4, Y4
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y6
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y6
 	VADDPS  Y6, Y5, Y5
-	ADDQ    R9, R8
+	ADDQ    R11, R10
 
 sumAVX2_9_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_9_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_9_clamped
+
+sumAVX2_9_limited:
 	VBROADCASTSS 232(AX), Y6
 	VBROADCASTSS 236(AX), Y7
 	VMAXPS       Y0, Y6, Y0
@@ -5932,36 +6254,40 @@ sumAVX2_9_added:
 	VMINPS       Y4, Y7, Y4
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Y0, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y1, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Y2, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y3, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Y4, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y5, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x20, DI
-	JMP          sumAVX2_9_block
+
+sumAVX2_9_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Y0, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y1, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Y2, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y3, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Y4, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y5, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	JMP     sumAVX2_9_block
 
 sumAVX2_9_last:
-	LEAQ    masks<>+0(SB), R9
-	SUBQ    R8, R9
-	VMOVUPS 32(R9), Y0
+	LEAQ    masks<>+0(SB), R11
+	SUBQ    R10, R11
+	VMOVUPS 32(R11), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
@@ -5970,53 +6296,47 @@ sumAVX2_9_last:
 	VXORPS  Y6, Y6, Y6
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_9_summedlast
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
+	MOVQ    184(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_9_summedlast
-	MOVQ    176(AX), R8
+	MOVQ    176(AX), R10
 
 sumAVX2_9_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_9_taplast:
-	VMASKMOVPS  (R12), Y0, Y7
-	ADDQ        SI, R12
-	VMASKMOVPS  (R11), Y0, Y8
+	VMASKMOVPS  (R14), Y0, Y7
+	ADDQ        SI, R14
+	VMASKMOVPS  (R13), Y0, Y8
 	VFMADD231PS Y8, Y7, Y1
-	VMASKMOVPS  (R11)(DX*1), Y0, Y8
+	VMASKMOVPS  (R13)(DX*1), Y0, Y8
 	VFMADD231PS Y8, Y7, Y2
-	LEAQ        (R11)(CX*1), R13
-	VMASKMOVPS  (R13), Y0, Y8
+	LEAQ        (R13)(CX*1), R15
+	VMASKMOVPS  (R15), Y0, Y8
 	VFMADD231PS Y8, Y7, Y3
-	VMASKMOVPS  (R13)(DX*1), Y0, Y8
+	VMASKMOVPS  (R15)(DX*1), Y0, Y8
 	VFMADD231PS Y8, Y7, Y4
-	LEAQ        (R11)(CX*2), R13
-	VMASKMOVPS  (R13), Y0, Y8
+	LEAQ        (R13)(CX*2), R15
+	VMASKMOVPS  (R15), Y0, Y8
 	VFMADD231PS Y8, Y7, Y5
-	VMASKMOVPS  (R13)(DX*1), Y0, Y8
+	VMASKMOVPS  (R15)(DX*1), Y0, Y8
 	VFMADD231PS Y8, Y7, Y6
-	ADDQ        BX, R11
-	DECQ        R10
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_9_taplast
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_9_placelast
 
 sumAVX2_9_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_9_biasedlast
-	VMASKMOVPS (CX)(DI*1), Y0, Y7
+	VMASKMOVPS (CX)(R9*1), Y0, Y7
 	VADDPS     Y7, Y1, Y1
 	VADDPS     Y7, Y2, Y2
 	VADDPS     Y7, Y3, Y3
@@ -6030,7 +6350,7 @@ sumAVX2_9_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       DI, CX
+	ADDQ       R9, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -6058,6 +6378,12 @@ sumAVX2_9_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_9_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_9_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_9_clampedlast
+
+sumAVX2_9_limitedlast:
 	VBROADCASTSS 232(AX), Y7
 	VBROADCASTSS 236(AX), Y8
 	VMAXPS       Y1, Y7, Y1
@@ -6072,29 +6398,31 @@ sumAVX2_9_addedlast:
 	VMINPS       Y5, Y8, Y5
 	VMAXPS       Y6, Y7, Y6
 	VMINPS       Y6, Y8, Y6
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         DI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y5, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y6, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_9_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R9, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y5, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y6, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_9_done:
 	VZEROUPPER
@@ -6109,14 +6437,20 @@ sumAVX2_10:
 	SHLQ $0x02, BX
 	MOVQ 216(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	MOVQ 168(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 48(AX), R8
+	XORQ R9, R9
 
 sumAVX2_10_block:
-	MOVQ   224(AX), R8
-	SHLQ   $0x02, R8
-	SUBQ   DI, R8
+	MOVQ   224(AX), R10
+	SHLQ   $0x02, R10
+	SUBQ   R9, R10
 	JLE    sumAVX2_10_done
-	CMPQ   R8, $0x20
+	CMPQ   R10, $0x20
 	JLT    sumAVX2_10_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6129,50 +6463,44 @@ sumAVX2_10_block:
 	VXORPS Y8, Y8, Y8
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_10_summed
-	MOVQ   184(AX), R9
-	TESTQ  R9, R9
+	MOVQ   184(AX), R11
+	TESTQ  R11, R11
 	JEQ    sumAVX2_10_summed
-	MOVQ   176(AX), R8
+	MOVQ   176(AX), R10
 
 sumAVX2_10_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_10_tap:
-	VMOVUPS     (R12), Y9
-	ADDQ        SI, R12
-	VFMADD231PS (R11), Y9, Y0
-	VFMADD231PS (R11)(DX*1), Y9, Y1
-	VFMADD231PS (R11)(DX*2), Y9, Y2
-	LEAQ        (R11)(CX*1), R13
-	VFMADD231PS (R13), Y9, Y3
-	VFMADD231PS (R13)(DX*1), Y9, Y4
-	VFMADD231PS (R13)(DX*2), Y9, Y5
-	LEAQ        (R11)(CX*2), R13
-	VFMADD231PS (R13), Y9, Y6
-	VFMADD231PS (R13)(DX*1), Y9, Y7
-	VFMADD231PS (R13)(DX*2), Y9, Y8
-	ADDQ        BX, R11
-	DECQ        R10
+	VMOVUPS     (R14), Y9
+	ADDQ        SI, R14
+	VFMADD231PS (R13), Y9, Y0
+	VFMADD231PS (R13)(DX*1), Y9, Y1
+	VFMADD231PS (R13)(DX*2), Y9, Y2
+	LEAQ        (R13)(CX*1), R15
+	VFMADD231PS (R15), Y9, Y3
+	VFMADD231PS (R15)(DX*1), Y9, Y4
+	VFMADD231PS (R15)(DX*2), Y9, Y5
+	LEAQ        (R13)(CX*2), R15
+	VFMADD231PS (R15), Y9, Y6
+	VFMADD231PS (R15)(DX*1), Y9, Y7
+	VFMADD231PS (R15)(DX*2), Y9, Y8
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_10_tap
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_10_place
 
 sumAVX2_10_summed:
-	MOVQ    72(AX), R8
-	TESTQ   R8, R8
+	MOVQ    72(AX), R10
+	TESTQ   R10, R10
 	JEQ     sumAVX2_10_biased
-	VMOVUPS (R8)(DI*1), Y9
+	VMOVUPS (R10)(R9*1), Y9
 	VADDPS  Y9, Y0, Y0
 	VADDPS  Y9, Y1, Y1
 	VADDPS  Y9, Y2, Y2
@@ -6186,46 +6514,52 @@ sumAVX2_10_summed:
 sumAVX2_10_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_10_added
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    96(AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
-	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	MOVQ    120(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y9
+	ADDQ    96(AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y0, Y0
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y1, Y1
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y2, Y2
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y3, Y3
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y4, Y4
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y5, Y5
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y6, Y6
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y7, Y7
-	ADDQ    R10, R11
-	VMOVUPS (R11), Y9
+	ADDQ    R12, R13
+	VMOVUPS (R13), Y9
 	VADDPS  Y9, Y8, Y8
-	ADDQ    R9, R8
+	ADDQ    R11, R10
 
 sumAVX2_10_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_10_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_10_clamped
+
+sumAVX2_10_limited:
 	VBROADCASTSS 232(AX), Y9
 	VBROADCASTSS 236(AX), Y10
 	VMAXPS       Y0, Y9, Y0
@@ -6246,42 +6580,46 @@ sumAVX2_10_added:
 	VMINPS       Y7, Y10, Y7
 	VMAXPS       Y8, Y9, Y8
 	VMINPS       Y8, Y10, Y8
-	MOVQ         120(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         (AX), R8
-	ADDQ         DI, R8
-	MOVQ         128(AX), R9
-	SHLQ         $0x02, R9
-	MOVQ         136(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         R8, R11
-	VMOVUPS      Y0, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y1, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y2, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Y3, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y4, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y5, (R11)
-	ADDQ         R9, R8
-	MOVQ         R8, R11
-	VMOVUPS      Y6, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y7, (R11)
-	ADDQ         R10, R11
-	VMOVUPS      Y8, (R11)
-	ADDQ         R9, R8
-	ADDQ         $0x20, DI
-	JMP          sumAVX2_10_block
+
+sumAVX2_10_clamped:
+	MOVQ    120(AX), R10
+	SHLQ    $0x02, R10
+	ADDQ    (AX), R10
+	ADDQ    R9, R10
+	MOVQ    128(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    136(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R13
+	VMOVUPS Y0, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y1, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y2, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Y3, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y4, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y5, (R13)
+	ADDQ    R11, R10
+	MOVQ    R10, R13
+	VMOVUPS Y6, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y7, (R13)
+	ADDQ    R12, R13
+	VMOVUPS Y8, (R13)
+	ADDQ    R11, R10
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	JMP     sumAVX2_10_block
 
 sumAVX2_10_last:
-	LEAQ    masks<>+0(SB), R9
-	SUBQ    R8, R9
-	VMOVUPS 32(R9), Y0
+	LEAQ    masks<>+0(SB), R11
+	SUBQ    R10, R11
+	VMOVUPS 32(R11), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
@@ -6293,59 +6631,53 @@ sumAVX2_10_last:
 	VXORPS  Y9, Y9, Y9
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_10_summedlast
-	MOVQ    184(AX), R9
-	TESTQ   R9, R9
+	MOVQ    184(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_10_summedlast
-	MOVQ    176(AX), R8
+	MOVQ    176(AX), R10
 
 sumAVX2_10_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	MOVQ 8(R8), R12
-	ADDQ 168(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 48(AX), R12
-	ADDQ DI, R12
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R10), R13
+	LEAQ (DI)(R13*4), R13
+	MOVQ 8(R10), R14
+	LEAQ (R8)(R14*4), R14
+	ADDQ $0x18, R10
+	MOVQ 200(AX), R12
 
 sumAVX2_10_taplast:
-	VMASKMOVPS  (R12), Y0, Y10
-	ADDQ        SI, R12
-	VMASKMOVPS  (R11), Y0, Y11
+	VMASKMOVPS  (R14), Y0, Y10
+	ADDQ        SI, R14
+	VMASKMOVPS  (R13), Y0, Y11
 	VFMADD231PS Y11, Y10, Y1
-	VMASKMOVPS  (R11)(DX*1), Y0, Y11
+	VMASKMOVPS  (R13)(DX*1), Y0, Y11
 	VFMADD231PS Y11, Y10, Y2
-	VMASKMOVPS  (R11)(DX*2), Y0, Y11
+	VMASKMOVPS  (R13)(DX*2), Y0, Y11
 	VFMADD231PS Y11, Y10, Y3
-	LEAQ        (R11)(CX*1), R13
-	VMASKMOVPS  (R13), Y0, Y11
+	LEAQ        (R13)(CX*1), R15
+	VMASKMOVPS  (R15), Y0, Y11
 	VFMADD231PS Y11, Y10, Y4
-	VMASKMOVPS  (R13)(DX*1), Y0, Y11
+	VMASKMOVPS  (R15)(DX*1), Y0, Y11
 	VFMADD231PS Y11, Y10, Y5
-	VMASKMOVPS  (R13)(DX*2), Y0, Y11
+	VMASKMOVPS  (R15)(DX*2), Y0, Y11
 	VFMADD231PS Y11, Y10, Y6
-	LEAQ        (R11)(CX*2), R13
-	VMASKMOVPS  (R13), Y0, Y11
+	LEAQ        (R13)(CX*2), R15
+	VMASKMOVPS  (R15), Y0, Y11
 	VFMADD231PS Y11, Y10, Y7
-	VMASKMOVPS  (R13)(DX*1), Y0, Y11
+	VMASKMOVPS  (R15)(DX*1), Y0, Y11
 	VFMADD231PS Y11, Y10, Y8
-	VMASKMOVPS  (R13)(DX*2), Y0, Y11
+	VMASKMOVPS  (R15)(DX*2), Y0, Y11
 	VFMADD231PS Y11, Y10, Y9
-	ADDQ        BX, R11
-	DECQ        R10
+	ADDQ        BX, R13
+	DECQ        R12
 	JNE         sumAVX2_10_taplast
-	DECQ        R9
+	DECQ        R11
 	JNE         sumAVX2_10_placelast
 
 sumAVX2_10_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_10_biasedlast
-	VMASKMOVPS (CX)(DI*1), Y0, Y10
+	VMASKMOVPS (CX)(R9*1), Y0, Y10
 	VADDPS     Y10, Y1, Y1
 	VADDPS     Y10, Y2, Y2
 	VADDPS     Y10, Y3, Y3
@@ -6362,7 +6694,7 @@ sumAVX2_10_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       DI, CX
+	ADDQ       R9, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -6399,6 +6731,12 @@ sumAVX2_10_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_10_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_10_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_10_clampedlast
+
+sumAVX2_10_limitedlast:
 	VBROADCASTSS 232(AX), Y10
 	VBROADCASTSS 236(AX), Y11
 	VMAXPS       Y1, Y10, Y1
@@ -6419,35 +6757,37 @@ sumAVX2_10_addedlast:
 	VMINPS       Y8, Y11, Y8
 	VMAXPS       Y9, Y10, Y9
 	VMINPS       Y9, Y11, Y9
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         DI, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y5, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y6, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y7, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y8, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y9, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_10_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R9, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y5, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y6, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y7, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y8, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y9, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_10_done:
 	VZEROUPPER
@@ -6463,14 +6803,20 @@ sumAVX2_11:
 	SHLQ $0x02, SI
 	MOVQ 216(AX), DI
 	SHLQ $0x02, DI
-	XORQ R8, R8
+	MOVQ 144(AX), R8
+	SHLQ $0x02, R8
+	ADDQ 24(AX), R8
+	MOVQ 168(AX), R9
+	SHLQ $0x02, R9
+	ADDQ 48(AX), R9
+	XORQ R10, R10
 
 sumAVX2_11_block:
-	MOVQ   224(AX), R9
-	SHLQ   $0x02, R9
-	SUBQ   R8, R9
+	MOVQ   224(AX), R11
+	SHLQ   $0x02, R11
+	SUBQ   R10, R11
 	JLE    sumAVX2_11_done
-	CMPQ   R9, $0x20
+	CMPQ   R11, $0x20
 	JLT    sumAVX2_11_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6486,53 +6832,47 @@ sumAVX2_11_block:
 	VXORPS Y11, Y11, Y11
 	CMPQ   200(AX), $0x00
 	JEQ    sumAVX2_11_summed
-	MOVQ   184(AX), R10
-	TESTQ  R10, R10
+	MOVQ   184(AX), R12
+	TESTQ  R12, R12
 	JEQ    sumAVX2_11_summed
-	MOVQ   176(AX), R9
+	MOVQ   176(AX), R11
 
 sumAVX2_11_place:
-	MOVQ (R9), R12
-	ADDQ 144(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 24(AX), R12
-	ADDQ R8, R12
-	MOVQ 8(R9), R13
-	ADDQ 168(AX), R13
-	SHLQ $0x02, R13
-	ADDQ 48(AX), R13
-	ADDQ R8, R13
-	ADDQ $0x18, R9
-	MOVQ 200(AX), R11
+	MOVQ (R11), R14
+	LEAQ (R8)(R14*4), R14
+	MOVQ 8(R11), R15
+	LEAQ (R9)(R15*4), R15
+	ADDQ $0x18, R11
+	MOVQ 200(AX), R13
 
 sumAVX2_11_tap:
-	VMOVUPS     (R13), Y12
-	ADDQ        DI, R13
-	VFMADD231PS (R12), Y12, Y0
-	VFMADD231PS (R12)(DX*1), Y12, Y1
-	VFMADD231PS (R12)(DX*2), Y12, Y2
-	VFMADD231PS (R12)(BX*1), Y12, Y3
-	LEAQ        (R12)(CX*1), R14
-	VFMADD231PS (R14), Y12, Y4
-	VFMADD231PS (R14)(DX*1), Y12, Y5
-	VFMADD231PS (R14)(DX*2), Y12, Y6
-	VFMADD231PS (R14)(BX*1), Y12, Y7
-	LEAQ        (R12)(CX*2), R14
-	VFMADD231PS (R14), Y12, Y8
-	VFMADD231PS (R14)(DX*1), Y12, Y9
-	VFMADD231PS (R14)(DX*2), Y12, Y10
-	VFMADD231PS (R14)(BX*1), Y12, Y11
-	ADDQ        SI, R12
-	DECQ        R11
+	VMOVUPS     (R15), Y12
+	ADDQ        DI, R15
+	VFMADD231PS (R14), Y12, Y0
+	VFMADD231PS (R14)(DX*1), Y12, Y1
+	VFMADD231PS (R14)(DX*2), Y12, Y2
+	VFMADD231PS (R14)(BX*1), Y12, Y3
+	LEAQ        (R14)(CX*1), BP
+	VFMADD231PS (BP), Y12, Y4
+	VFMADD231PS (BP)(DX*1), Y12, Y5
+	VFMADD231PS (BP)(DX*2), Y12, Y6
+	VFMADD231PS (BP)(BX*1), Y12, Y7
+	LEAQ        (R14)(CX*2), BP
+	VFMADD231PS (BP), Y12, Y8
+	VFMADD231PS (BP)(DX*1), Y12, Y9
+	VFMADD231PS (BP)(DX*2), Y12, Y10
+	VFMADD231PS (BP)(BX*1), Y12, Y11
+	ADDQ        SI, R14
+	DECQ        R13
 	JNE         sumAVX2_11_tap
-	DECQ        R10
+	DECQ        R12
 	JNE         sumAVX2_11_place
 
 sumAVX2_11_summed:
-	MOVQ    72(AX), R9
-	TESTQ   R9, R9
+	MOVQ    72(AX), R11
+	TESTQ   R11, R11
 	JEQ     sumAVX2_11_biased
-	VMOVUPS (R9)(R8*1), Y12
+	VMOVUPS (R11)(R10*1), Y12
 	VADDPS  Y12, Y0, Y0
 	VADDPS  Y12, Y1, Y1
 	VADDPS  Y12, Y2, Y2
@@ -6549,55 +6889,61 @@ sumAVX2_11_summed:
 sumAVX2_11_biased:
 	CMPQ    96(AX), $0x00
 	JEQ     sumAVX2_11_added
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	ADDQ    96(AX), R9
-	ADDQ    R8, R9
-	MOVQ    128(AX), R10
-	SHLQ    $0x02, R10
-	MOVQ    136(AX), R11
+	MOVQ    120(AX), R11
 	SHLQ    $0x02, R11
-	MOVQ    R9, R12
-	VMOVUPS (R12), Y12
+	ADDQ    96(AX), R11
+	ADDQ    R10, R11
+	MOVQ    128(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    136(AX), R13
+	SHLQ    $0x02, R13
+	MOVQ    R11, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y0, Y0
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y1, Y1
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y2, Y2
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y3, Y3
-	ADDQ    R10, R9
-	MOVQ    R9, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y4, Y4
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y5, Y5
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y6, Y6
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y7, Y7
-	ADDQ    R10, R9
-	MOVQ    R9, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y8, Y8
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y9, Y9
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y10, Y10
-	ADDQ    R11, R12
-	VMOVUPS (R12), Y12
+	ADDQ    R13, R14
+	VMOVUPS (R14), Y12
 	VADDPS  Y12, Y11, Y11
-	ADDQ    R10, R9
+	ADDQ    R12, R11
 
 sumAVX2_11_added:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_11_limited
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_11_clamped
+
+sumAVX2_11_limited:
 	VBROADCASTSS 232(AX), Y12
 	VBROADCASTSS 236(AX), Y13
 	VMAXPS       Y0, Y12, Y0
@@ -6624,48 +6970,52 @@ sumAVX2_11_added:
 	VMINPS       Y10, Y13, Y10
 	VMAXPS       Y11, Y12, Y11
 	VMINPS       Y11, Y13, Y11
-	MOVQ         120(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         (AX), R9
-	ADDQ         R8, R9
-	MOVQ         128(AX), R10
-	SHLQ         $0x02, R10
-	MOVQ         136(AX), R11
-	SHLQ         $0x02, R11
-	MOVQ         R9, R12
-	VMOVUPS      Y0, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y1, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y2, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y3, (R12)
-	ADDQ         R10, R9
-	MOVQ         R9, R12
-	VMOVUPS      Y4, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y5, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y6, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y7, (R12)
-	ADDQ         R10, R9
-	MOVQ         R9, R12
-	VMOVUPS      Y8, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y9, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y10, (R12)
-	ADDQ         R11, R12
-	VMOVUPS      Y11, (R12)
-	ADDQ         R10, R9
-	ADDQ         $0x20, R8
-	JMP          sumAVX2_11_block
+
+sumAVX2_11_clamped:
+	MOVQ    120(AX), R11
+	SHLQ    $0x02, R11
+	ADDQ    (AX), R11
+	ADDQ    R10, R11
+	MOVQ    128(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    136(AX), R13
+	SHLQ    $0x02, R13
+	MOVQ    R11, R14
+	VMOVUPS Y0, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y1, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y2, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y3, (R14)
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS Y4, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y5, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y6, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y7, (R14)
+	ADDQ    R12, R11
+	MOVQ    R11, R14
+	VMOVUPS Y8, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y9, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y10, (R14)
+	ADDQ    R13, R14
+	VMOVUPS Y11, (R14)
+	ADDQ    R12, R11
+	ADDQ    $0x20, R10
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	JMP     sumAVX2_11_block
 
 sumAVX2_11_last:
-	LEAQ    masks<>+0(SB), R10
-	SUBQ    R9, R10
-	VMOVUPS 32(R10), Y0
+	LEAQ    masks<>+0(SB), R12
+	SUBQ    R11, R12
+	VMOVUPS 32(R12), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
@@ -6680,65 +7030,59 @@ sumAVX2_11_last:
 	VXORPS  Y12, Y12, Y12
 	CMPQ    200(AX), $0x00
 	JEQ     sumAVX2_11_summedlast
-	MOVQ    184(AX), R10
-	TESTQ   R10, R10
+	MOVQ    184(AX), R12
+	TESTQ   R12, R12
 	JEQ     sumAVX2_11_summedlast
-	MOVQ    176(AX), R9
+	MOVQ    176(AX), R11
 
 sumAVX2_11_placelast:
-	MOVQ (R9), R12
-	ADDQ 144(AX), R12
-	SHLQ $0x02, R12
-	ADDQ 24(AX), R12
-	ADDQ R8, R12
-	MOVQ 8(R9), R13
-	ADDQ 168(AX), R13
-	SHLQ $0x02, R13
-	ADDQ 48(AX), R13
-	ADDQ R8, R13
-	ADDQ $0x18, R9
-	MOVQ 200(AX), R11
+	MOVQ (R11), R14
+	LEAQ (R8)(R14*4), R14
+	MOVQ 8(R11), R15
+	LEAQ (R9)(R15*4), R15
+	ADDQ $0x18, R11
+	MOVQ 200(AX), R13
 
 sumAVX2_11_taplast:
-	VMASKMOVPS  (R13), Y0, Y13
-	ADDQ        DI, R13
-	VMASKMOVPS  (R12), Y0, Y14
+	VMASKMOVPS  (R15), Y0, Y13
+	ADDQ        DI, R15
+	VMASKMOVPS  (R14), Y0, Y14
 	VFMADD231PS Y14, Y13, Y1
-	VMASKMOVPS  (R12)(DX*1), Y0, Y14
+	VMASKMOVPS  (R14)(DX*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y2
-	VMASKMOVPS  (R12)(DX*2), Y0, Y14
+	VMASKMOVPS  (R14)(DX*2), Y0, Y14
 	VFMADD231PS Y14, Y13, Y3
-	VMASKMOVPS  (R12)(BX*1), Y0, Y14
+	VMASKMOVPS  (R14)(BX*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y4
-	LEAQ        (R12)(CX*1), R14
-	VMASKMOVPS  (R14), Y0, Y14
+	LEAQ        (R14)(CX*1), BP
+	VMASKMOVPS  (BP), Y0, Y14
 	VFMADD231PS Y14, Y13, Y5
-	VMASKMOVPS  (R14)(DX*1), Y0, Y14
+	VMASKMOVPS  (BP)(DX*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y6
-	VMASKMOVPS  (R14)(DX*2), Y0, Y14
+	VMASKMOVPS  (BP)(DX*2), Y0, Y14
 	VFMADD231PS Y14, Y13, Y7
-	VMASKMOVPS  (R14)(BX*1), Y0, Y14
+	VMASKMOVPS  (BP)(BX*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y8
-	LEAQ        (R12)(CX*2), R14
-	VMASKMOVPS  (R14), Y0, Y14
+	LEAQ        (R14)(CX*2), BP
+	VMASKMOVPS  (BP), Y0, Y14
 	VFMADD231PS Y14, Y13, Y9
-	VMASKMOVPS  (R14)(DX*1), Y0, Y14
+	VMASKMOVPS  (BP)(DX*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y10
-	VMASKMOVPS  (R14)(DX*2), Y0, Y14
+	VMASKMOVPS  (BP)(DX*2), Y0, Y14
 	VFMADD231PS Y14, Y13, Y11
-	VMASKMOVPS  (R14)(BX*1), Y0, Y14
+	VMASKMOVPS  (BP)(BX*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y12
-	ADDQ        SI, R12
-	DECQ        R11
+	ADDQ        SI, R14
+	DECQ        R13
 	JNE         sumAVX2_11_taplast
-	DECQ        R10
+	DECQ        R12
 	JNE         sumAVX2_11_placelast
 
 sumAVX2_11_summedlast:
 	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JEQ        sumAVX2_11_biasedlast
-	VMASKMOVPS (CX)(R8*1), Y0, Y13
+	VMASKMOVPS (CX)(R10*1), Y0, Y13
 	VADDPS     Y13, Y1, Y1
 	VADDPS     Y13, Y2, Y2
 	VADDPS     Y13, Y3, Y3
@@ -6758,7 +7102,7 @@ sumAVX2_11_biasedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       96(AX), CX
-	ADDQ       R8, CX
+	ADDQ       R10, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), BX
@@ -6804,6 +7148,12 @@ sumAVX2_11_biasedlast:
 	ADDQ       DX, CX
 
 sumAVX2_11_addedlast:
+	CMPL 232(AX), $0xff800000
+	JNE  sumAVX2_11_limitedlast
+	CMPL 236(AX), $0x7f800000
+	JEQ  sumAVX2_11_clampedlast
+
+sumAVX2_11_limitedlast:
 	VBROADCASTSS 232(AX), Y13
 	VBROADCASTSS 236(AX), Y14
 	VMAXPS       Y1, Y13, Y1
@@ -6830,41 +7180,43 @@ sumAVX2_11_addedlast:
 	VMINPS       Y11, Y14, Y11
 	VMAXPS       Y12, Y13, Y12
 	VMINPS       Y12, Y14, Y12
-	MOVQ         120(AX), CX
-	SHLQ         $0x02, CX
-	ADDQ         (AX), CX
-	ADDQ         R8, CX
-	MOVQ         128(AX), DX
-	SHLQ         $0x02, DX
-	MOVQ         136(AX), AX
-	SHLQ         $0x02, AX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y1, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y2, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y3, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y4, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y5, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y6, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y7, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y8, Y0, (BX)
-	ADDQ         DX, CX
-	MOVQ         CX, BX
-	VMASKMOVPS   Y9, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y10, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y11, Y0, (BX)
-	ADDQ         AX, BX
-	VMASKMOVPS   Y12, Y0, (BX)
-	ADDQ         DX, CX
+
+sumAVX2_11_clampedlast:
+	MOVQ       120(AX), CX
+	SHLQ       $0x02, CX
+	ADDQ       (AX), CX
+	ADDQ       R10, CX
+	MOVQ       128(AX), DX
+	SHLQ       $0x02, DX
+	MOVQ       136(AX), AX
+	SHLQ       $0x02, AX
+	MOVQ       CX, BX
+	VMASKMOVPS Y1, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y2, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y3, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y4, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y5, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y6, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y7, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y8, Y0, (BX)
+	ADDQ       DX, CX
+	MOVQ       CX, BX
+	VMASKMOVPS Y9, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y10, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y11, Y0, (BX)
+	ADDQ       AX, BX
+	VMASKMOVPS Y12, Y0, (BX)
+	ADDQ       DX, CX
 
 sumAVX2_11_done:
 	VZEROUPPER
@@ -6926,96 +7278,94 @@ maxAVX2_0:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), CX
 	SHLQ $0x02, CX
-	XORQ DX, DX
+	MOVQ 144(AX), DX
+	SHLQ $0x02, DX
+	ADDQ 24(AX), DX
+	XORQ BX, BX
 
 maxAVX2_0_block:
-	MOVQ     224(AX), BX
-	SHLQ     $0x02, BX
-	SUBQ     DX, BX
+	MOVQ     224(AX), SI
+	SHLQ     $0x02, SI
+	SUBQ     BX, SI
 	JLE      maxAVX2_0_done
-	CMPQ     BX, $0x20
+	CMPQ     SI, $0x20
 	JLT      maxAVX2_0_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_0_summed
-	MOVQ     184(AX), SI
-	TESTQ    SI, SI
+	MOVQ     184(AX), DI
+	TESTQ    DI, DI
 	JEQ      maxAVX2_0_summed
-	MOVQ     176(AX), BX
+	MOVQ     176(AX), SI
 
 maxAVX2_0_place:
-	MOVQ (BX), R8
-	ADDQ 144(AX), R8
-	SHLQ $0x02, R8
-	ADDQ 24(AX), R8
-	ADDQ DX, R8
-	ADDQ $0x18, BX
-	MOVQ 200(AX), DI
+	MOVQ (SI), R9
+	LEAQ (DX)(R9*4), R9
+	ADDQ $0x18, SI
+	MOVQ 200(AX), R8
 
 maxAVX2_0_tap:
-	VMAXPS    (R8), Y0, Y1
+	VMAXPS    (R9), Y0, Y1
 	VCMPPS    $0x03, Y0, Y0, Y2
 	VBLENDVPS Y2, Y0, Y1, Y0
-	ADDQ      CX, R8
-	DECQ      DI
+	ADDQ      CX, R9
+	DECQ      R8
 	JNE       maxAVX2_0_tap
-	DECQ      SI
+	DECQ      DI
 	JNE       maxAVX2_0_place
 
 maxAVX2_0_summed:
-	MOVQ    120(AX), BX
-	SHLQ    $0x02, BX
-	ADDQ    (AX), BX
-	ADDQ    DX, BX
-	MOVQ    128(AX), SI
+	MOVQ    120(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    136(AX), DI
+	ADDQ    (AX), SI
+	ADDQ    BX, SI
+	MOVQ    128(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    BX, DI
-	VMOVUPS Y0, (DI)
-	ADDQ    SI, BX
+	MOVQ    136(AX), R8
+	SHLQ    $0x02, R8
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    DI, SI
+	ADDQ    $0x20, BX
 	ADDQ    $0x20, DX
 	JMP     maxAVX2_0_block
 
 maxAVX2_0_last:
-	LEAQ     masks<>+0(SB), SI
-	SUBQ     BX, SI
-	VMOVUPS  32(SI), Y0
+	LEAQ     masks<>+0(SB), DI
+	SUBQ     SI, DI
+	VMOVUPS  32(DI), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_0_summedlast
-	MOVQ     184(AX), SI
-	TESTQ    SI, SI
+	MOVQ     184(AX), DI
+	TESTQ    DI, DI
 	JEQ      maxAVX2_0_summedlast
-	MOVQ     176(AX), BX
+	MOVQ     176(AX), SI
 
 maxAVX2_0_placelast:
-	MOVQ (BX), R8
-	ADDQ 144(AX), R8
-	SHLQ $0x02, R8
-	ADDQ 24(AX), R8
-	ADDQ DX, R8
-	ADDQ $0x18, BX
-	MOVQ 200(AX), DI
+	MOVQ (SI), R9
+	LEAQ (DX)(R9*4), R9
+	ADDQ $0x18, SI
+	MOVQ 200(AX), R8
 
 maxAVX2_0_taplast:
-	VMASKMOVPS (R8), Y0, Y2
+	VMASKMOVPS (R9), Y0, Y2
 	VMAXPS     Y2, Y1, Y2
 	VCMPPS     $0x03, Y1, Y1, Y3
 	VBLENDVPS  Y3, Y1, Y2, Y1
-	ADDQ       CX, R8
-	DECQ       DI
+	ADDQ       CX, R9
+	DECQ       R8
 	JNE        maxAVX2_0_taplast
-	DECQ       SI
+	DECQ       DI
 	JNE        maxAVX2_0_placelast
 
 maxAVX2_0_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       DX, CX
+	ADDQ       BX, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7035,14 +7385,17 @@ maxAVX2_1:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	XORQ SI, SI
 
 maxAVX2_1_block:
-	MOVQ     224(AX), SI
-	SHLQ     $0x02, SI
-	SUBQ     BX, SI
+	MOVQ     224(AX), DI
+	SHLQ     $0x02, DI
+	SUBQ     SI, DI
 	JLE      maxAVX2_1_done
-	CMPQ     SI, $0x20
+	CMPQ     DI, $0x20
 	JLT      maxAVX2_1_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7050,94 +7403,89 @@ maxAVX2_1_block:
 	VPSLLD   $0x17, Y1, Y1
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_1_summed
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_1_summed
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_1_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_1_tap:
-	VMAXPS    (R9), Y0, Y2
+	VMAXPS    (R10), Y0, Y2
 	VCMPPS    $0x03, Y0, Y0, Y3
 	VBLENDVPS Y3, Y0, Y2, Y0
-	VMAXPS    (R9)(CX*1), Y1, Y2
+	VMAXPS    (R10)(CX*1), Y1, Y2
 	VCMPPS    $0x03, Y1, Y1, Y3
 	VBLENDVPS Y3, Y1, Y2, Y1
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       maxAVX2_1_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       maxAVX2_1_place
 
 maxAVX2_1_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y1, (R9)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R10
+	VMOVUPS Y0, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Y1, (R10)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, BX
 	JMP     maxAVX2_1_block
 
 maxAVX2_1_last:
-	LEAQ     masks<>+0(SB), DI
-	SUBQ     SI, DI
-	VMOVUPS  32(DI), Y0
+	LEAQ     masks<>+0(SB), R8
+	SUBQ     DI, R8
+	VMOVUPS  32(R8), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
 	VPSLLD   $0x17, Y2, Y2
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_1_summedlast
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_1_summedlast
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_1_placelast:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_1_taplast:
-	VMASKMOVPS (R9), Y0, Y3
+	VMASKMOVPS (R10), Y0, Y3
 	VMAXPS     Y3, Y1, Y3
 	VCMPPS     $0x03, Y1, Y1, Y4
 	VBLENDVPS  Y4, Y1, Y3, Y1
-	VMASKMOVPS (R9)(CX*1), Y0, Y3
+	VMASKMOVPS (R10)(CX*1), Y0, Y3
 	VMAXPS     Y3, Y2, Y3
 	VCMPPS     $0x03, Y2, Y2, Y4
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	ADDQ       DX, R9
-	DECQ       R8
+	ADDQ       DX, R10
+	DECQ       R9
 	JNE        maxAVX2_1_taplast
-	DECQ       DI
+	DECQ       R8
 	JNE        maxAVX2_1_placelast
 
 maxAVX2_1_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7159,14 +7507,17 @@ maxAVX2_2:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	XORQ SI, SI
 
 maxAVX2_2_block:
-	MOVQ     224(AX), SI
-	SHLQ     $0x02, SI
-	SUBQ     BX, SI
+	MOVQ     224(AX), DI
+	SHLQ     $0x02, DI
+	SUBQ     SI, DI
 	JLE      maxAVX2_2_done
-	CMPQ     SI, $0x20
+	CMPQ     DI, $0x20
 	JLT      maxAVX2_2_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7176,59 +7527,57 @@ maxAVX2_2_block:
 	VPSLLD   $0x17, Y2, Y2
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_2_summed
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_2_summed
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_2_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_2_tap:
-	VMAXPS    (R9), Y0, Y3
+	VMAXPS    (R10), Y0, Y3
 	VCMPPS    $0x03, Y0, Y0, Y4
 	VBLENDVPS Y4, Y0, Y3, Y0
-	VMAXPS    (R9)(CX*1), Y1, Y3
+	VMAXPS    (R10)(CX*1), Y1, Y3
 	VCMPPS    $0x03, Y1, Y1, Y4
 	VBLENDVPS Y4, Y1, Y3, Y1
-	VMAXPS    (R9)(CX*2), Y2, Y3
+	VMAXPS    (R10)(CX*2), Y2, Y3
 	VCMPPS    $0x03, Y2, Y2, Y4
 	VBLENDVPS Y4, Y2, Y3, Y2
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       maxAVX2_2_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       maxAVX2_2_place
 
 maxAVX2_2_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y2, (R9)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R10
+	VMOVUPS Y0, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Y1, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Y2, (R10)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, BX
 	JMP     maxAVX2_2_block
 
 maxAVX2_2_last:
-	LEAQ     masks<>+0(SB), DI
-	SUBQ     SI, DI
-	VMOVUPS  32(DI), Y0
+	LEAQ     masks<>+0(SB), R8
+	SUBQ     DI, R8
+	VMOVUPS  32(R8), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -7237,44 +7586,41 @@ maxAVX2_2_last:
 	VPSLLD   $0x17, Y3, Y3
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_2_summedlast
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_2_summedlast
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_2_placelast:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_2_taplast:
-	VMASKMOVPS (R9), Y0, Y4
+	VMASKMOVPS (R10), Y0, Y4
 	VMAXPS     Y4, Y1, Y4
 	VCMPPS     $0x03, Y1, Y1, Y5
 	VBLENDVPS  Y5, Y1, Y4, Y1
-	VMASKMOVPS (R9)(CX*1), Y0, Y4
+	VMASKMOVPS (R10)(CX*1), Y0, Y4
 	VMAXPS     Y4, Y2, Y4
 	VCMPPS     $0x03, Y2, Y2, Y5
 	VBLENDVPS  Y5, Y2, Y4, Y2
-	VMASKMOVPS (R9)(CX*2), Y0, Y4
+	VMASKMOVPS (R10)(CX*2), Y0, Y4
 	VMAXPS     Y4, Y3, Y4
 	VCMPPS     $0x03, Y3, Y3, Y5
 	VBLENDVPS  Y5, Y3, Y4, Y3
-	ADDQ       DX, R9
-	DECQ       R8
+	ADDQ       DX, R10
+	DECQ       R9
 	JNE        maxAVX2_2_taplast
-	DECQ       DI
+	DECQ       R8
 	JNE        maxAVX2_2_placelast
 
 maxAVX2_2_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7299,14 +7645,17 @@ maxAVX2_3:
 	LEAQ (CX)(CX*2), DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	XORQ DI, DI
 
 maxAVX2_3_block:
-	MOVQ     224(AX), DI
-	SHLQ     $0x02, DI
-	SUBQ     SI, DI
+	MOVQ     224(AX), R8
+	SHLQ     $0x02, R8
+	SUBQ     DI, R8
 	JLE      maxAVX2_3_done
-	CMPQ     DI, $0x20
+	CMPQ     R8, $0x20
 	JLT      maxAVX2_3_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7318,64 +7667,62 @@ maxAVX2_3_block:
 	VPSLLD   $0x17, Y3, Y3
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_3_summed
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_3_summed
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_3_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_3_tap:
-	VMAXPS    (R10), Y0, Y4
+	VMAXPS    (R11), Y0, Y4
 	VCMPPS    $0x03, Y0, Y0, Y5
 	VBLENDVPS Y5, Y0, Y4, Y0
-	VMAXPS    (R10)(CX*1), Y1, Y4
+	VMAXPS    (R11)(CX*1), Y1, Y4
 	VCMPPS    $0x03, Y1, Y1, Y5
 	VBLENDVPS Y5, Y1, Y4, Y1
-	VMAXPS    (R10)(CX*2), Y2, Y4
+	VMAXPS    (R11)(CX*2), Y2, Y4
 	VCMPPS    $0x03, Y2, Y2, Y5
 	VBLENDVPS Y5, Y2, Y4, Y2
-	VMAXPS    (R10)(DX*1), Y3, Y4
+	VMAXPS    (R11)(DX*1), Y3, Y4
 	VCMPPS    $0x03, Y3, Y3, Y5
 	VBLENDVPS Y5, Y3, Y4, Y3
-	ADDQ      BX, R10
-	DECQ      R9
+	ADDQ      BX, R11
+	DECQ      R10
 	JNE       maxAVX2_3_tap
-	DECQ      R8
+	DECQ      R9
 	JNE       maxAVX2_3_place
 
 maxAVX2_3_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y3, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y3, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	JMP     maxAVX2_3_block
 
 maxAVX2_3_last:
-	LEAQ     masks<>+0(SB), R8
-	SUBQ     DI, R8
-	VMOVUPS  32(R8), Y0
+	LEAQ     masks<>+0(SB), R9
+	SUBQ     R8, R9
+	VMOVUPS  32(R9), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -7386,48 +7733,45 @@ maxAVX2_3_last:
 	VPSLLD   $0x17, Y4, Y4
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_3_summedlast
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_3_summedlast
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_3_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_3_taplast:
-	VMASKMOVPS (R10), Y0, Y5
+	VMASKMOVPS (R11), Y0, Y5
 	VMAXPS     Y5, Y1, Y5
 	VCMPPS     $0x03, Y1, Y1, Y6
 	VBLENDVPS  Y6, Y1, Y5, Y1
-	VMASKMOVPS (R10)(CX*1), Y0, Y5
+	VMASKMOVPS (R11)(CX*1), Y0, Y5
 	VMAXPS     Y5, Y2, Y5
 	VCMPPS     $0x03, Y2, Y2, Y6
 	VBLENDVPS  Y6, Y2, Y5, Y2
-	VMASKMOVPS (R10)(CX*2), Y0, Y5
+	VMASKMOVPS (R11)(CX*2), Y0, Y5
 	VMAXPS     Y5, Y3, Y5
 	VCMPPS     $0x03, Y3, Y3, Y6
 	VBLENDVPS  Y6, Y3, Y5, Y3
-	VMASKMOVPS (R10)(DX*1), Y0, Y5
+	VMASKMOVPS (R11)(DX*1), Y0, Y5
 	VMAXPS     Y5, Y4, Y5
 	VCMPPS     $0x03, Y4, Y4, Y6
 	VBLENDVPS  Y6, Y4, Y5, Y4
-	ADDQ       BX, R10
-	DECQ       R9
+	ADDQ       BX, R11
+	DECQ       R10
 	JNE        maxAVX2_3_taplast
-	DECQ       R8
+	DECQ       R9
 	JNE        maxAVX2_3_placelast
 
 maxAVX2_3_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7453,14 +7797,17 @@ maxAVX2_4:
 	SHLQ $0x02, DX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	XORQ SI, SI
 
 maxAVX2_4_block:
-	MOVQ     224(AX), SI
-	SHLQ     $0x02, SI
-	SUBQ     BX, SI
+	MOVQ     224(AX), DI
+	SHLQ     $0x02, DI
+	SUBQ     SI, DI
 	JLE      maxAVX2_4_done
-	CMPQ     SI, $0x20
+	CMPQ     DI, $0x20
 	JLT      maxAVX2_4_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7468,97 +7815,92 @@ maxAVX2_4_block:
 	VPSLLD   $0x17, Y1, Y1
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_4_summed
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_4_summed
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_4_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_4_tap:
-	VMAXPS    (R9), Y0, Y2
+	VMAXPS    (R10), Y0, Y2
 	VCMPPS    $0x03, Y0, Y0, Y3
 	VBLENDVPS Y3, Y0, Y2, Y0
-	LEAQ      (R9)(CX*1), R10
-	VMAXPS    (R10), Y1, Y2
+	LEAQ      (R10)(CX*1), R11
+	VMAXPS    (R11), Y1, Y2
 	VCMPPS    $0x03, Y1, Y1, Y3
 	VBLENDVPS Y3, Y1, Y2, Y1
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       maxAVX2_4_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       maxAVX2_4_place
 
 maxAVX2_4_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R8
-	VMOVUPS Y0, (R8)
-	ADDQ    DI, SI
-	MOVQ    SI, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    R8, DI
+	MOVQ    DI, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, BX
 	JMP     maxAVX2_4_block
 
 maxAVX2_4_last:
-	LEAQ     masks<>+0(SB), DI
-	SUBQ     SI, DI
-	VMOVUPS  32(DI), Y0
+	LEAQ     masks<>+0(SB), R8
+	SUBQ     DI, R8
+	VMOVUPS  32(R8), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
 	VPSLLD   $0x17, Y2, Y2
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_4_summedlast
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_4_summedlast
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_4_placelast:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_4_taplast:
-	VMASKMOVPS (R9), Y0, Y3
+	VMASKMOVPS (R10), Y0, Y3
 	VMAXPS     Y3, Y1, Y3
 	VCMPPS     $0x03, Y1, Y1, Y4
 	VBLENDVPS  Y4, Y1, Y3, Y1
-	LEAQ       (R9)(CX*1), R10
-	VMASKMOVPS (R10), Y0, Y3
+	LEAQ       (R10)(CX*1), R11
+	VMASKMOVPS (R11), Y0, Y3
 	VMAXPS     Y3, Y2, Y3
 	VCMPPS     $0x03, Y2, Y2, Y4
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	ADDQ       DX, R9
-	DECQ       R8
+	ADDQ       DX, R10
+	DECQ       R9
 	JNE        maxAVX2_4_taplast
-	DECQ       DI
+	DECQ       R8
 	JNE        maxAVX2_4_placelast
 
 maxAVX2_4_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7581,14 +7923,17 @@ maxAVX2_5:
 	SHLQ $0x02, DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	XORQ DI, DI
 
 maxAVX2_5_block:
-	MOVQ     224(AX), DI
-	SHLQ     $0x02, DI
-	SUBQ     SI, DI
+	MOVQ     224(AX), R8
+	SHLQ     $0x02, R8
+	SUBQ     DI, R8
 	JLE      maxAVX2_5_done
-	CMPQ     DI, $0x20
+	CMPQ     R8, $0x20
 	JLT      maxAVX2_5_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7600,66 +7945,64 @@ maxAVX2_5_block:
 	VPSLLD   $0x17, Y3, Y3
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_5_summed
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_5_summed
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_5_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_5_tap:
-	VMAXPS    (R10), Y0, Y4
+	VMAXPS    (R11), Y0, Y4
 	VCMPPS    $0x03, Y0, Y0, Y5
 	VBLENDVPS Y5, Y0, Y4, Y0
-	VMAXPS    (R10)(DX*1), Y1, Y4
+	VMAXPS    (R11)(DX*1), Y1, Y4
 	VCMPPS    $0x03, Y1, Y1, Y5
 	VBLENDVPS Y5, Y1, Y4, Y1
-	LEAQ      (R10)(CX*1), R11
-	VMAXPS    (R11), Y2, Y4
+	LEAQ      (R11)(CX*1), R12
+	VMAXPS    (R12), Y2, Y4
 	VCMPPS    $0x03, Y2, Y2, Y5
 	VBLENDVPS Y5, Y2, Y4, Y2
-	VMAXPS    (R11)(DX*1), Y3, Y4
+	VMAXPS    (R12)(DX*1), Y3, Y4
 	VCMPPS    $0x03, Y3, Y3, Y5
 	VBLENDVPS Y5, Y3, Y4, Y3
-	ADDQ      BX, R10
-	DECQ      R9
+	ADDQ      BX, R11
+	DECQ      R10
 	JNE       maxAVX2_5_tap
-	DECQ      R8
+	DECQ      R9
 	JNE       maxAVX2_5_place
 
 maxAVX2_5_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y3, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y3, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	JMP     maxAVX2_5_block
 
 maxAVX2_5_last:
-	LEAQ     masks<>+0(SB), R8
-	SUBQ     DI, R8
-	VMOVUPS  32(R8), Y0
+	LEAQ     masks<>+0(SB), R9
+	SUBQ     R8, R9
+	VMOVUPS  32(R9), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -7670,49 +8013,46 @@ maxAVX2_5_last:
 	VPSLLD   $0x17, Y4, Y4
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_5_summedlast
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_5_summedlast
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_5_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_5_taplast:
-	VMASKMOVPS (R10), Y0, Y5
+	VMASKMOVPS (R11), Y0, Y5
 	VMAXPS     Y5, Y1, Y5
 	VCMPPS     $0x03, Y1, Y1, Y6
 	VBLENDVPS  Y6, Y1, Y5, Y1
-	VMASKMOVPS (R10)(DX*1), Y0, Y5
+	VMASKMOVPS (R11)(DX*1), Y0, Y5
 	VMAXPS     Y5, Y2, Y5
 	VCMPPS     $0x03, Y2, Y2, Y6
 	VBLENDVPS  Y6, Y2, Y5, Y2
-	LEAQ       (R10)(CX*1), R11
-	VMASKMOVPS (R11), Y0, Y5
+	LEAQ       (R11)(CX*1), R12
+	VMASKMOVPS (R12), Y0, Y5
 	VMAXPS     Y5, Y3, Y5
 	VCMPPS     $0x03, Y3, Y3, Y6
 	VBLENDVPS  Y6, Y3, Y5, Y3
-	VMASKMOVPS (R11)(DX*1), Y0, Y5
+	VMASKMOVPS (R12)(DX*1), Y0, Y5
 	VMAXPS     Y5, Y4, Y5
 	VCMPPS     $0x03, Y4, Y4, Y6
 	VBLENDVPS  Y6, Y4, Y5, Y4
-	ADDQ       BX, R10
-	DECQ       R9
+	ADDQ       BX, R11
+	DECQ       R10
 	JNE        maxAVX2_5_taplast
-	DECQ       R8
+	DECQ       R9
 	JNE        maxAVX2_5_placelast
 
 maxAVX2_5_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7739,14 +8079,17 @@ maxAVX2_6:
 	SHLQ $0x02, DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	XORQ DI, DI
 
 maxAVX2_6_block:
-	MOVQ     224(AX), DI
-	SHLQ     $0x02, DI
-	SUBQ     SI, DI
+	MOVQ     224(AX), R8
+	SHLQ     $0x02, R8
+	SUBQ     DI, R8
 	JLE      maxAVX2_6_done
-	CMPQ     DI, $0x20
+	CMPQ     R8, $0x20
 	JLT      maxAVX2_6_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7762,76 +8105,74 @@ maxAVX2_6_block:
 	VPSLLD   $0x17, Y5, Y5
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_6_summed
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_6_summed
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_6_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_6_tap:
-	VMAXPS    (R10), Y0, Y6
+	VMAXPS    (R11), Y0, Y6
 	VCMPPS    $0x03, Y0, Y0, Y7
 	VBLENDVPS Y7, Y0, Y6, Y0
-	VMAXPS    (R10)(DX*1), Y1, Y6
+	VMAXPS    (R11)(DX*1), Y1, Y6
 	VCMPPS    $0x03, Y1, Y1, Y7
 	VBLENDVPS Y7, Y1, Y6, Y1
-	VMAXPS    (R10)(DX*2), Y2, Y6
+	VMAXPS    (R11)(DX*2), Y2, Y6
 	VCMPPS    $0x03, Y2, Y2, Y7
 	VBLENDVPS Y7, Y2, Y6, Y2
-	LEAQ      (R10)(CX*1), R11
-	VMAXPS    (R11), Y3, Y6
+	LEAQ      (R11)(CX*1), R12
+	VMAXPS    (R12), Y3, Y6
 	VCMPPS    $0x03, Y3, Y3, Y7
 	VBLENDVPS Y7, Y3, Y6, Y3
-	VMAXPS    (R11)(DX*1), Y4, Y6
+	VMAXPS    (R12)(DX*1), Y4, Y6
 	VCMPPS    $0x03, Y4, Y4, Y7
 	VBLENDVPS Y7, Y4, Y6, Y4
-	VMAXPS    (R11)(DX*2), Y5, Y6
+	VMAXPS    (R12)(DX*2), Y5, Y6
 	VCMPPS    $0x03, Y5, Y5, Y7
 	VBLENDVPS Y7, Y5, Y6, Y5
-	ADDQ      BX, R10
-	DECQ      R9
+	ADDQ      BX, R11
+	DECQ      R10
 	JNE       maxAVX2_6_tap
-	DECQ      R8
+	DECQ      R9
 	JNE       maxAVX2_6_place
 
 maxAVX2_6_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Y3, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y4, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y5, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Y3, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y4, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y5, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	JMP     maxAVX2_6_block
 
 maxAVX2_6_last:
-	LEAQ     masks<>+0(SB), R8
-	SUBQ     DI, R8
-	VMOVUPS  32(R8), Y0
+	LEAQ     masks<>+0(SB), R9
+	SUBQ     R8, R9
+	VMOVUPS  32(R9), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -7846,57 +8187,54 @@ maxAVX2_6_last:
 	VPSLLD   $0x17, Y6, Y6
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_6_summedlast
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_6_summedlast
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_6_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_6_taplast:
-	VMASKMOVPS (R10), Y0, Y7
+	VMASKMOVPS (R11), Y0, Y7
 	VMAXPS     Y7, Y1, Y7
 	VCMPPS     $0x03, Y1, Y1, Y8
 	VBLENDVPS  Y8, Y1, Y7, Y1
-	VMASKMOVPS (R10)(DX*1), Y0, Y7
+	VMASKMOVPS (R11)(DX*1), Y0, Y7
 	VMAXPS     Y7, Y2, Y7
 	VCMPPS     $0x03, Y2, Y2, Y8
 	VBLENDVPS  Y8, Y2, Y7, Y2
-	VMASKMOVPS (R10)(DX*2), Y0, Y7
+	VMASKMOVPS (R11)(DX*2), Y0, Y7
 	VMAXPS     Y7, Y3, Y7
 	VCMPPS     $0x03, Y3, Y3, Y8
 	VBLENDVPS  Y8, Y3, Y7, Y3
-	LEAQ       (R10)(CX*1), R11
-	VMASKMOVPS (R11), Y0, Y7
+	LEAQ       (R11)(CX*1), R12
+	VMASKMOVPS (R12), Y0, Y7
 	VMAXPS     Y7, Y4, Y7
 	VCMPPS     $0x03, Y4, Y4, Y8
 	VBLENDVPS  Y8, Y4, Y7, Y4
-	VMASKMOVPS (R11)(DX*1), Y0, Y7
+	VMASKMOVPS (R12)(DX*1), Y0, Y7
 	VMAXPS     Y7, Y5, Y7
 	VCMPPS     $0x03, Y5, Y5, Y8
 	VBLENDVPS  Y8, Y5, Y7, Y5
-	VMASKMOVPS (R11)(DX*2), Y0, Y7
+	VMASKMOVPS (R12)(DX*2), Y0, Y7
 	VMAXPS     Y7, Y6, Y7
 	VCMPPS     $0x03, Y6, Y6, Y8
 	VBLENDVPS  Y8, Y6, Y7, Y6
-	ADDQ       BX, R10
-	DECQ       R9
+	ADDQ       BX, R11
+	DECQ       R10
 	JNE        maxAVX2_6_taplast
-	DECQ       R8
+	DECQ       R9
 	JNE        maxAVX2_6_placelast
 
 maxAVX2_6_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -7928,14 +8266,17 @@ maxAVX2_7:
 	LEAQ (DX)(DX*2), BX
 	MOVQ 208(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	XORQ R8, R8
 
 maxAVX2_7_block:
-	MOVQ     224(AX), R8
-	SHLQ     $0x02, R8
-	SUBQ     DI, R8
+	MOVQ     224(AX), R9
+	SHLQ     $0x02, R9
+	SUBQ     R8, R9
 	JLE      maxAVX2_7_done
-	CMPQ     R8, $0x20
+	CMPQ     R9, $0x20
 	JLT      maxAVX2_7_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -7955,86 +8296,84 @@ maxAVX2_7_block:
 	VPSLLD   $0x17, Y7, Y7
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_7_summed
-	MOVQ     184(AX), R9
-	TESTQ    R9, R9
+	MOVQ     184(AX), R10
+	TESTQ    R10, R10
 	JEQ      maxAVX2_7_summed
-	MOVQ     176(AX), R8
+	MOVQ     176(AX), R9
 
 maxAVX2_7_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R9), R12
+	LEAQ (DI)(R12*4), R12
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 maxAVX2_7_tap:
-	VMAXPS    (R11), Y0, Y8
+	VMAXPS    (R12), Y0, Y8
 	VCMPPS    $0x03, Y0, Y0, Y9
 	VBLENDVPS Y9, Y0, Y8, Y0
-	VMAXPS    (R11)(DX*1), Y1, Y8
+	VMAXPS    (R12)(DX*1), Y1, Y8
 	VCMPPS    $0x03, Y1, Y1, Y9
 	VBLENDVPS Y9, Y1, Y8, Y1
-	VMAXPS    (R11)(DX*2), Y2, Y8
+	VMAXPS    (R12)(DX*2), Y2, Y8
 	VCMPPS    $0x03, Y2, Y2, Y9
 	VBLENDVPS Y9, Y2, Y8, Y2
-	VMAXPS    (R11)(BX*1), Y3, Y8
+	VMAXPS    (R12)(BX*1), Y3, Y8
 	VCMPPS    $0x03, Y3, Y3, Y9
 	VBLENDVPS Y9, Y3, Y8, Y3
-	LEAQ      (R11)(CX*1), R12
-	VMAXPS    (R12), Y4, Y8
+	LEAQ      (R12)(CX*1), R13
+	VMAXPS    (R13), Y4, Y8
 	VCMPPS    $0x03, Y4, Y4, Y9
 	VBLENDVPS Y9, Y4, Y8, Y4
-	VMAXPS    (R12)(DX*1), Y5, Y8
+	VMAXPS    (R13)(DX*1), Y5, Y8
 	VCMPPS    $0x03, Y5, Y5, Y9
 	VBLENDVPS Y9, Y5, Y8, Y5
-	VMAXPS    (R12)(DX*2), Y6, Y8
+	VMAXPS    (R13)(DX*2), Y6, Y8
 	VCMPPS    $0x03, Y6, Y6, Y9
 	VBLENDVPS Y9, Y6, Y8, Y6
-	VMAXPS    (R12)(BX*1), Y7, Y8
+	VMAXPS    (R13)(BX*1), Y7, Y8
 	VCMPPS    $0x03, Y7, Y7, Y9
 	VBLENDVPS Y9, Y7, Y8, Y7
-	ADDQ      SI, R11
-	DECQ      R10
+	ADDQ      SI, R12
+	DECQ      R11
 	JNE       maxAVX2_7_tap
-	DECQ      R9
+	DECQ      R10
 	JNE       maxAVX2_7_place
 
 maxAVX2_7_summed:
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    (AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS Y0, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y2, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y3, (R11)
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS Y4, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y5, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y6, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y7, (R11)
-	ADDQ    R9, R8
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Y0, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y2, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y3, (R12)
+	ADDQ    R10, R9
+	MOVQ    R9, R12
+	VMOVUPS Y4, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y5, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y6, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y7, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
 	ADDQ    $0x20, DI
 	JMP     maxAVX2_7_block
 
 maxAVX2_7_last:
-	LEAQ     masks<>+0(SB), R9
-	SUBQ     R8, R9
-	VMOVUPS  32(R9), Y0
+	LEAQ     masks<>+0(SB), R10
+	SUBQ     R9, R10
+	VMOVUPS  32(R10), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -8053,65 +8392,62 @@ maxAVX2_7_last:
 	VPSLLD   $0x17, Y8, Y8
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_7_summedlast
-	MOVQ     184(AX), R9
-	TESTQ    R9, R9
+	MOVQ     184(AX), R10
+	TESTQ    R10, R10
 	JEQ      maxAVX2_7_summedlast
-	MOVQ     176(AX), R8
+	MOVQ     176(AX), R9
 
 maxAVX2_7_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R9), R12
+	LEAQ (DI)(R12*4), R12
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 maxAVX2_7_taplast:
-	VMASKMOVPS (R11), Y0, Y9
+	VMASKMOVPS (R12), Y0, Y9
 	VMAXPS     Y9, Y1, Y9
 	VCMPPS     $0x03, Y1, Y1, Y10
 	VBLENDVPS  Y10, Y1, Y9, Y1
-	VMASKMOVPS (R11)(DX*1), Y0, Y9
+	VMASKMOVPS (R12)(DX*1), Y0, Y9
 	VMAXPS     Y9, Y2, Y9
 	VCMPPS     $0x03, Y2, Y2, Y10
 	VBLENDVPS  Y10, Y2, Y9, Y2
-	VMASKMOVPS (R11)(DX*2), Y0, Y9
+	VMASKMOVPS (R12)(DX*2), Y0, Y9
 	VMAXPS     Y9, Y3, Y9
 	VCMPPS     $0x03, Y3, Y3, Y10
 	VBLENDVPS  Y10, Y3, Y9, Y3
-	VMASKMOVPS (R11)(BX*1), Y0, Y9
+	VMASKMOVPS (R12)(BX*1), Y0, Y9
 	VMAXPS     Y9, Y4, Y9
 	VCMPPS     $0x03, Y4, Y4, Y10
 	VBLENDVPS  Y10, Y4, Y9, Y4
-	LEAQ       (R11)(CX*1), R12
-	VMASKMOVPS (R12), Y0, Y9
+	LEAQ       (R12)(CX*1), R13
+	VMASKMOVPS (R13), Y0, Y9
 	VMAXPS     Y9, Y5, Y9
 	VCMPPS     $0x03, Y5, Y5, Y10
 	VBLENDVPS  Y10, Y5, Y9, Y5
-	VMASKMOVPS (R12)(DX*1), Y0, Y9
+	VMASKMOVPS (R13)(DX*1), Y0, Y9
 	VMAXPS     Y9, Y6, Y9
 	VCMPPS     $0x03, Y6, Y6, Y10
 	VBLENDVPS  Y10, Y6, Y9, Y6
-	VMASKMOVPS (R12)(DX*2), Y0, Y9
+	VMASKMOVPS (R13)(DX*2), Y0, Y9
 	VMAXPS     Y9, Y7, Y9
 	VCMPPS     $0x03, Y7, Y7, Y10
 	VBLENDVPS  Y10, Y7, Y9, Y7
-	VMASKMOVPS (R12)(BX*1), Y0, Y9
+	VMASKMOVPS (R13)(BX*1), Y0, Y9
 	VMAXPS     Y9, Y8, Y9
 	VCMPPS     $0x03, Y8, Y8, Y10
 	VBLENDVPS  Y10, Y8, Y9, Y8
-	ADDQ       SI, R11
-	DECQ       R10
+	ADDQ       SI, R12
+	DECQ       R11
 	JNE        maxAVX2_7_taplast
-	DECQ       R9
+	DECQ       R10
 	JNE        maxAVX2_7_placelast
 
 maxAVX2_7_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       DI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -8146,14 +8482,17 @@ maxAVX2_8:
 	SHLQ $0x02, DX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	XORQ SI, SI
 
 maxAVX2_8_block:
-	MOVQ     224(AX), SI
-	SHLQ     $0x02, SI
-	SUBQ     BX, SI
+	MOVQ     224(AX), DI
+	SHLQ     $0x02, DI
+	SUBQ     SI, DI
 	JLE      maxAVX2_8_done
-	CMPQ     SI, $0x20
+	CMPQ     DI, $0x20
 	JLT      maxAVX2_8_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -8163,63 +8502,61 @@ maxAVX2_8_block:
 	VPSLLD   $0x17, Y2, Y2
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_8_summed
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_8_summed
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_8_place:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_8_tap:
-	VMAXPS    (R9), Y0, Y3
+	VMAXPS    (R10), Y0, Y3
 	VCMPPS    $0x03, Y0, Y0, Y4
 	VBLENDVPS Y4, Y0, Y3, Y0
-	LEAQ      (R9)(CX*1), R10
-	VMAXPS    (R10), Y1, Y3
+	LEAQ      (R10)(CX*1), R11
+	VMAXPS    (R11), Y1, Y3
 	VCMPPS    $0x03, Y1, Y1, Y4
 	VBLENDVPS Y4, Y1, Y3, Y1
-	LEAQ      (R9)(CX*2), R10
-	VMAXPS    (R10), Y2, Y3
+	LEAQ      (R10)(CX*2), R11
+	VMAXPS    (R11), Y2, Y3
 	VCMPPS    $0x03, Y2, Y2, Y4
 	VBLENDVPS Y4, Y2, Y3, Y2
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       maxAVX2_8_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       maxAVX2_8_place
 
 maxAVX2_8_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R8
-	VMOVUPS Y0, (R8)
-	ADDQ    DI, SI
-	MOVQ    SI, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    DI, SI
-	MOVQ    SI, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    R8, DI
+	MOVQ    DI, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    R8, DI
+	MOVQ    DI, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, BX
 	JMP     maxAVX2_8_block
 
 maxAVX2_8_last:
-	LEAQ     masks<>+0(SB), DI
-	SUBQ     SI, DI
-	VMOVUPS  32(DI), Y0
+	LEAQ     masks<>+0(SB), R8
+	SUBQ     DI, R8
+	VMOVUPS  32(R8), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -8228,46 +8565,43 @@ maxAVX2_8_last:
 	VPSLLD   $0x17, Y3, Y3
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_8_summedlast
-	MOVQ     184(AX), DI
-	TESTQ    DI, DI
+	MOVQ     184(AX), R8
+	TESTQ    R8, R8
 	JEQ      maxAVX2_8_summedlast
-	MOVQ     176(AX), SI
+	MOVQ     176(AX), DI
 
 maxAVX2_8_placelast:
-	MOVQ (SI), R9
-	ADDQ 144(AX), R9
-	SHLQ $0x02, R9
-	ADDQ 24(AX), R9
-	ADDQ BX, R9
-	ADDQ $0x18, SI
-	MOVQ 200(AX), R8
+	MOVQ (DI), R10
+	LEAQ (BX)(R10*4), R10
+	ADDQ $0x18, DI
+	MOVQ 200(AX), R9
 
 maxAVX2_8_taplast:
-	VMASKMOVPS (R9), Y0, Y4
+	VMASKMOVPS (R10), Y0, Y4
 	VMAXPS     Y4, Y1, Y4
 	VCMPPS     $0x03, Y1, Y1, Y5
 	VBLENDVPS  Y5, Y1, Y4, Y1
-	LEAQ       (R9)(CX*1), R10
-	VMASKMOVPS (R10), Y0, Y4
+	LEAQ       (R10)(CX*1), R11
+	VMASKMOVPS (R11), Y0, Y4
 	VMAXPS     Y4, Y2, Y4
 	VCMPPS     $0x03, Y2, Y2, Y5
 	VBLENDVPS  Y5, Y2, Y4, Y2
-	LEAQ       (R9)(CX*2), R10
-	VMASKMOVPS (R10), Y0, Y4
+	LEAQ       (R10)(CX*2), R11
+	VMASKMOVPS (R11), Y0, Y4
 	VMAXPS     Y4, Y3, Y4
 	VCMPPS     $0x03, Y3, Y3, Y5
 	VBLENDVPS  Y5, Y3, Y4, Y3
-	ADDQ       DX, R9
-	DECQ       R8
+	ADDQ       DX, R10
+	DECQ       R9
 	JNE        maxAVX2_8_taplast
-	DECQ       DI
+	DECQ       R8
 	JNE        maxAVX2_8_placelast
 
 maxAVX2_8_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -8293,14 +8627,17 @@ maxAVX2_9:
 	SHLQ $0x02, DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	XORQ DI, DI
 
 maxAVX2_9_block:
-	MOVQ     224(AX), DI
-	SHLQ     $0x02, DI
-	SUBQ     SI, DI
+	MOVQ     224(AX), R8
+	SHLQ     $0x02, R8
+	SUBQ     DI, R8
 	JLE      maxAVX2_9_done
-	CMPQ     DI, $0x20
+	CMPQ     R8, $0x20
 	JLT      maxAVX2_9_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -8316,78 +8653,76 @@ maxAVX2_9_block:
 	VPSLLD   $0x17, Y5, Y5
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_9_summed
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_9_summed
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_9_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_9_tap:
-	VMAXPS    (R10), Y0, Y6
+	VMAXPS    (R11), Y0, Y6
 	VCMPPS    $0x03, Y0, Y0, Y7
 	VBLENDVPS Y7, Y0, Y6, Y0
-	VMAXPS    (R10)(DX*1), Y1, Y6
+	VMAXPS    (R11)(DX*1), Y1, Y6
 	VCMPPS    $0x03, Y1, Y1, Y7
 	VBLENDVPS Y7, Y1, Y6, Y1
-	LEAQ      (R10)(CX*1), R11
-	VMAXPS    (R11), Y2, Y6
+	LEAQ      (R11)(CX*1), R12
+	VMAXPS    (R12), Y2, Y6
 	VCMPPS    $0x03, Y2, Y2, Y7
 	VBLENDVPS Y7, Y2, Y6, Y2
-	VMAXPS    (R11)(DX*1), Y3, Y6
+	VMAXPS    (R12)(DX*1), Y3, Y6
 	VCMPPS    $0x03, Y3, Y3, Y7
 	VBLENDVPS Y7, Y3, Y6, Y3
-	LEAQ      (R10)(CX*2), R11
-	VMAXPS    (R11), Y4, Y6
+	LEAQ      (R11)(CX*2), R12
+	VMAXPS    (R12), Y4, Y6
 	VCMPPS    $0x03, Y4, Y4, Y7
 	VBLENDVPS Y7, Y4, Y6, Y4
-	VMAXPS    (R11)(DX*1), Y5, Y6
+	VMAXPS    (R12)(DX*1), Y5, Y6
 	VCMPPS    $0x03, Y5, Y5, Y7
 	VBLENDVPS Y7, Y5, Y6, Y5
-	ADDQ      BX, R10
-	DECQ      R9
+	ADDQ      BX, R11
+	DECQ      R10
 	JNE       maxAVX2_9_tap
-	DECQ      R8
+	DECQ      R9
 	JNE       maxAVX2_9_place
 
 maxAVX2_9_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y1, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y3, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Y4, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y5, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y3, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Y4, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y5, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	JMP     maxAVX2_9_block
 
 maxAVX2_9_last:
-	LEAQ     masks<>+0(SB), R8
-	SUBQ     DI, R8
-	VMOVUPS  32(R8), Y0
+	LEAQ     masks<>+0(SB), R9
+	SUBQ     R8, R9
+	VMOVUPS  32(R9), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -8402,58 +8737,55 @@ maxAVX2_9_last:
 	VPSLLD   $0x17, Y6, Y6
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_9_summedlast
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_9_summedlast
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_9_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_9_taplast:
-	VMASKMOVPS (R10), Y0, Y7
+	VMASKMOVPS (R11), Y0, Y7
 	VMAXPS     Y7, Y1, Y7
 	VCMPPS     $0x03, Y1, Y1, Y8
 	VBLENDVPS  Y8, Y1, Y7, Y1
-	VMASKMOVPS (R10)(DX*1), Y0, Y7
+	VMASKMOVPS (R11)(DX*1), Y0, Y7
 	VMAXPS     Y7, Y2, Y7
 	VCMPPS     $0x03, Y2, Y2, Y8
 	VBLENDVPS  Y8, Y2, Y7, Y2
-	LEAQ       (R10)(CX*1), R11
-	VMASKMOVPS (R11), Y0, Y7
+	LEAQ       (R11)(CX*1), R12
+	VMASKMOVPS (R12), Y0, Y7
 	VMAXPS     Y7, Y3, Y7
 	VCMPPS     $0x03, Y3, Y3, Y8
 	VBLENDVPS  Y8, Y3, Y7, Y3
-	VMASKMOVPS (R11)(DX*1), Y0, Y7
+	VMASKMOVPS (R12)(DX*1), Y0, Y7
 	VMAXPS     Y7, Y4, Y7
 	VCMPPS     $0x03, Y4, Y4, Y8
 	VBLENDVPS  Y8, Y4, Y7, Y4
-	LEAQ       (R10)(CX*2), R11
-	VMASKMOVPS (R11), Y0, Y7
+	LEAQ       (R11)(CX*2), R12
+	VMASKMOVPS (R12), Y0, Y7
 	VMAXPS     Y7, Y5, Y7
 	VCMPPS     $0x03, Y5, Y5, Y8
 	VBLENDVPS  Y8, Y5, Y7, Y5
-	VMASKMOVPS (R11)(DX*1), Y0, Y7
+	VMASKMOVPS (R12)(DX*1), Y0, Y7
 	VMAXPS     Y7, Y6, Y7
 	VCMPPS     $0x03, Y6, Y6, Y8
 	VBLENDVPS  Y8, Y6, Y7, Y6
-	ADDQ       BX, R10
-	DECQ       R9
+	ADDQ       BX, R11
+	DECQ       R10
 	JNE        maxAVX2_9_taplast
-	DECQ       R8
+	DECQ       R9
 	JNE        maxAVX2_9_placelast
 
 maxAVX2_9_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -8485,14 +8817,17 @@ maxAVX2_10:
 	SHLQ $0x02, DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	XORQ DI, DI
 
 maxAVX2_10_block:
-	MOVQ     224(AX), DI
-	SHLQ     $0x02, DI
-	SUBQ     SI, DI
+	MOVQ     224(AX), R8
+	SHLQ     $0x02, R8
+	SUBQ     DI, R8
 	JLE      maxAVX2_10_done
-	CMPQ     DI, $0x20
+	CMPQ     R8, $0x20
 	JLT      maxAVX2_10_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -8514,93 +8849,91 @@ maxAVX2_10_block:
 	VPSLLD   $0x17, Y8, Y8
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_10_summed
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_10_summed
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_10_place:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_10_tap:
-	VMAXPS    (R10), Y0, Y9
+	VMAXPS    (R11), Y0, Y9
 	VCMPPS    $0x03, Y0, Y0, Y10
 	VBLENDVPS Y10, Y0, Y9, Y0
-	VMAXPS    (R10)(DX*1), Y1, Y9
+	VMAXPS    (R11)(DX*1), Y1, Y9
 	VCMPPS    $0x03, Y1, Y1, Y10
 	VBLENDVPS Y10, Y1, Y9, Y1
-	VMAXPS    (R10)(DX*2), Y2, Y9
+	VMAXPS    (R11)(DX*2), Y2, Y9
 	VCMPPS    $0x03, Y2, Y2, Y10
 	VBLENDVPS Y10, Y2, Y9, Y2
-	LEAQ      (R10)(CX*1), R11
-	VMAXPS    (R11), Y3, Y9
+	LEAQ      (R11)(CX*1), R12
+	VMAXPS    (R12), Y3, Y9
 	VCMPPS    $0x03, Y3, Y3, Y10
 	VBLENDVPS Y10, Y3, Y9, Y3
-	VMAXPS    (R11)(DX*1), Y4, Y9
+	VMAXPS    (R12)(DX*1), Y4, Y9
 	VCMPPS    $0x03, Y4, Y4, Y10
 	VBLENDVPS Y10, Y4, Y9, Y4
-	VMAXPS    (R11)(DX*2), Y5, Y9
+	VMAXPS    (R12)(DX*2), Y5, Y9
 	VCMPPS    $0x03, Y5, Y5, Y10
 	VBLENDVPS Y10, Y5, Y9, Y5
-	LEAQ      (R10)(CX*2), R11
-	VMAXPS    (R11), Y6, Y9
+	LEAQ      (R11)(CX*2), R12
+	VMAXPS    (R12), Y6, Y9
 	VCMPPS    $0x03, Y6, Y6, Y10
 	VBLENDVPS Y10, Y6, Y9, Y6
-	VMAXPS    (R11)(DX*1), Y7, Y9
+	VMAXPS    (R12)(DX*1), Y7, Y9
 	VCMPPS    $0x03, Y7, Y7, Y10
 	VBLENDVPS Y10, Y7, Y9, Y7
-	VMAXPS    (R11)(DX*2), Y8, Y9
+	VMAXPS    (R12)(DX*2), Y8, Y9
 	VCMPPS    $0x03, Y8, Y8, Y10
 	VBLENDVPS Y10, Y8, Y9, Y8
-	ADDQ      BX, R10
-	DECQ      R9
+	ADDQ      BX, R11
+	DECQ      R10
 	JNE       maxAVX2_10_tap
-	DECQ      R8
+	DECQ      R9
 	JNE       maxAVX2_10_place
 
 maxAVX2_10_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Y3, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y4, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y5, (R10)
-	ADDQ    R8, DI
-	MOVQ    DI, R10
-	VMOVUPS Y6, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y7, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y8, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Y3, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y4, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y5, (R11)
+	ADDQ    R9, R8
+	MOVQ    R8, R11
+	VMOVUPS Y6, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y7, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y8, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	JMP     maxAVX2_10_block
 
 maxAVX2_10_last:
-	LEAQ     masks<>+0(SB), R8
-	SUBQ     DI, R8
-	VMOVUPS  32(R8), Y0
+	LEAQ     masks<>+0(SB), R9
+	SUBQ     R8, R9
+	VMOVUPS  32(R9), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -8621,70 +8954,67 @@ maxAVX2_10_last:
 	VPSLLD   $0x17, Y9, Y9
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_10_summedlast
-	MOVQ     184(AX), R8
-	TESTQ    R8, R8
+	MOVQ     184(AX), R9
+	TESTQ    R9, R9
 	JEQ      maxAVX2_10_summedlast
-	MOVQ     176(AX), DI
+	MOVQ     176(AX), R8
 
 maxAVX2_10_placelast:
-	MOVQ (DI), R10
-	ADDQ 144(AX), R10
-	SHLQ $0x02, R10
-	ADDQ 24(AX), R10
-	ADDQ SI, R10
-	ADDQ $0x18, DI
-	MOVQ 200(AX), R9
+	MOVQ (R8), R11
+	LEAQ (SI)(R11*4), R11
+	ADDQ $0x18, R8
+	MOVQ 200(AX), R10
 
 maxAVX2_10_taplast:
-	VMASKMOVPS (R10), Y0, Y10
+	VMASKMOVPS (R11), Y0, Y10
 	VMAXPS     Y10, Y1, Y10
 	VCMPPS     $0x03, Y1, Y1, Y11
 	VBLENDVPS  Y11, Y1, Y10, Y1
-	VMASKMOVPS (R10)(DX*1), Y0, Y10
+	VMASKMOVPS (R11)(DX*1), Y0, Y10
 	VMAXPS     Y10, Y2, Y10
 	VCMPPS     $0x03, Y2, Y2, Y11
 	VBLENDVPS  Y11, Y2, Y10, Y2
-	VMASKMOVPS (R10)(DX*2), Y0, Y10
+	VMASKMOVPS (R11)(DX*2), Y0, Y10
 	VMAXPS     Y10, Y3, Y10
 	VCMPPS     $0x03, Y3, Y3, Y11
 	VBLENDVPS  Y11, Y3, Y10, Y3
-	LEAQ       (R10)(CX*1), R11
-	VMASKMOVPS (R11), Y0, Y10
+	LEAQ       (R11)(CX*1), R12
+	VMASKMOVPS (R12), Y0, Y10
 	VMAXPS     Y10, Y4, Y10
 	VCMPPS     $0x03, Y4, Y4, Y11
 	VBLENDVPS  Y11, Y4, Y10, Y4
-	VMASKMOVPS (R11)(DX*1), Y0, Y10
+	VMASKMOVPS (R12)(DX*1), Y0, Y10
 	VMAXPS     Y10, Y5, Y10
 	VCMPPS     $0x03, Y5, Y5, Y11
 	VBLENDVPS  Y11, Y5, Y10, Y5
-	VMASKMOVPS (R11)(DX*2), Y0, Y10
+	VMASKMOVPS (R12)(DX*2), Y0, Y10
 	VMAXPS     Y10, Y6, Y10
 	VCMPPS     $0x03, Y6, Y6, Y11
 	VBLENDVPS  Y11, Y6, Y10, Y6
-	LEAQ       (R10)(CX*2), R11
-	VMASKMOVPS (R11), Y0, Y10
+	LEAQ       (R11)(CX*2), R12
+	VMASKMOVPS (R12), Y0, Y10
 	VMAXPS     Y10, Y7, Y10
 	VCMPPS     $0x03, Y7, Y7, Y11
 	VBLENDVPS  Y11, Y7, Y10, Y7
-	VMASKMOVPS (R11)(DX*1), Y0, Y10
+	VMASKMOVPS (R12)(DX*1), Y0, Y10
 	VMAXPS     Y10, Y8, Y10
 	VCMPPS     $0x03, Y8, Y8, Y11
 	VBLENDVPS  Y11, Y8, Y10, Y8
-	VMASKMOVPS (R11)(DX*2), Y0, Y10
+	VMASKMOVPS (R12)(DX*2), Y0, Y10
 	VMAXPS     Y10, Y9, Y10
 	VCMPPS     $0x03, Y9, Y9, Y11
 	VBLENDVPS  Y11, Y9, Y10, Y9
-	ADDQ       BX, R10
-	DECQ       R9
+	ADDQ       BX, R11
+	DECQ       R10
 	JNE        maxAVX2_10_taplast
-	DECQ       R8
+	DECQ       R9
 	JNE        maxAVX2_10_placelast
 
 maxAVX2_10_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -8723,14 +9053,17 @@ maxAVX2_11:
 	LEAQ (DX)(DX*2), BX
 	MOVQ 208(AX), SI
 	SHLQ $0x02, SI
-	XORQ DI, DI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 24(AX), DI
+	XORQ R8, R8
 
 maxAVX2_11_block:
-	MOVQ     224(AX), R8
-	SHLQ     $0x02, R8
-	SUBQ     DI, R8
+	MOVQ     224(AX), R9
+	SHLQ     $0x02, R9
+	SUBQ     R8, R9
 	JLE      maxAVX2_11_done
-	CMPQ     R8, $0x20
+	CMPQ     R9, $0x20
 	JLT      maxAVX2_11_last
 	VPCMPEQD Y0, Y0, Y0
 	VPSLLD   $0x17, Y0, Y0
@@ -8758,108 +9091,106 @@ maxAVX2_11_block:
 	VPSLLD   $0x17, Y11, Y11
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_11_summed
-	MOVQ     184(AX), R9
-	TESTQ    R9, R9
+	MOVQ     184(AX), R10
+	TESTQ    R10, R10
 	JEQ      maxAVX2_11_summed
-	MOVQ     176(AX), R8
+	MOVQ     176(AX), R9
 
 maxAVX2_11_place:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R9), R12
+	LEAQ (DI)(R12*4), R12
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 maxAVX2_11_tap:
-	VMAXPS    (R11), Y0, Y12
+	VMAXPS    (R12), Y0, Y12
 	VCMPPS    $0x03, Y0, Y0, Y13
 	VBLENDVPS Y13, Y0, Y12, Y0
-	VMAXPS    (R11)(DX*1), Y1, Y12
+	VMAXPS    (R12)(DX*1), Y1, Y12
 	VCMPPS    $0x03, Y1, Y1, Y13
 	VBLENDVPS Y13, Y1, Y12, Y1
-	VMAXPS    (R11)(DX*2), Y2, Y12
+	VMAXPS    (R12)(DX*2), Y2, Y12
 	VCMPPS    $0x03, Y2, Y2, Y13
 	VBLENDVPS Y13, Y2, Y12, Y2
-	VMAXPS    (R11)(BX*1), Y3, Y12
+	VMAXPS    (R12)(BX*1), Y3, Y12
 	VCMPPS    $0x03, Y3, Y3, Y13
 	VBLENDVPS Y13, Y3, Y12, Y3
-	LEAQ      (R11)(CX*1), R12
-	VMAXPS    (R12), Y4, Y12
+	LEAQ      (R12)(CX*1), R13
+	VMAXPS    (R13), Y4, Y12
 	VCMPPS    $0x03, Y4, Y4, Y13
 	VBLENDVPS Y13, Y4, Y12, Y4
-	VMAXPS    (R12)(DX*1), Y5, Y12
+	VMAXPS    (R13)(DX*1), Y5, Y12
 	VCMPPS    $0x03, Y5, Y5, Y13
 	VBLENDVPS Y13, Y5, Y12, Y5
-	VMAXPS    (R12)(DX*2), Y6, Y12
+	VMAXPS    (R13)(DX*2), Y6, Y12
 	VCMPPS    $0x03, Y6, Y6, Y13
 	VBLENDVPS Y13, Y6, Y12, Y6
-	VMAXPS    (R12)(BX*1), Y7, Y12
+	VMAXPS    (R13)(BX*1), Y7, Y12
 	VCMPPS    $0x03, Y7, Y7, Y13
 	VBLENDVPS Y13, Y7, Y12, Y7
-	LEAQ      (R11)(CX*2), R12
-	VMAXPS    (R12), Y8, Y12
+	LEAQ      (R12)(CX*2), R13
+	VMAXPS    (R13), Y8, Y12
 	VCMPPS    $0x03, Y8, Y8, Y13
 	VBLENDVPS Y13, Y8, Y12, Y8
-	VMAXPS    (R12)(DX*1), Y9, Y12
+	VMAXPS    (R13)(DX*1), Y9, Y12
 	VCMPPS    $0x03, Y9, Y9, Y13
 	VBLENDVPS Y13, Y9, Y12, Y9
-	VMAXPS    (R12)(DX*2), Y10, Y12
+	VMAXPS    (R13)(DX*2), Y10, Y12
 	VCMPPS    $0x03, Y10, Y10, Y13
 	VBLENDVPS Y13, Y10, Y12, Y10
-	VMAXPS    (R12)(BX*1), Y11, Y12
+	VMAXPS    (R13)(BX*1), Y11, Y12
 	VCMPPS    $0x03, Y11, Y11, Y13
 	VBLENDVPS Y13, Y11, Y12, Y11
-	ADDQ      SI, R11
-	DECQ      R10
+	ADDQ      SI, R12
+	DECQ      R11
 	JNE       maxAVX2_11_tap
-	DECQ      R9
+	DECQ      R10
 	JNE       maxAVX2_11_place
 
 maxAVX2_11_summed:
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	ADDQ    (AX), R8
-	ADDQ    DI, R8
-	MOVQ    128(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    136(AX), R10
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
 	SHLQ    $0x02, R10
-	MOVQ    R8, R11
-	VMOVUPS Y0, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y1, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y2, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y3, (R11)
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS Y4, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y5, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y6, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y7, (R11)
-	ADDQ    R9, R8
-	MOVQ    R8, R11
-	VMOVUPS Y8, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y9, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y10, (R11)
-	ADDQ    R10, R11
-	VMOVUPS Y11, (R11)
-	ADDQ    R9, R8
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Y0, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y2, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y3, (R12)
+	ADDQ    R10, R9
+	MOVQ    R9, R12
+	VMOVUPS Y4, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y5, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y6, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y7, (R12)
+	ADDQ    R10, R9
+	MOVQ    R9, R12
+	VMOVUPS Y8, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y9, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y10, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y11, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
 	ADDQ    $0x20, DI
 	JMP     maxAVX2_11_block
 
 maxAVX2_11_last:
-	LEAQ     masks<>+0(SB), R9
-	SUBQ     R8, R9
-	VMOVUPS  32(R9), Y0
+	LEAQ     masks<>+0(SB), R10
+	SUBQ     R9, R10
+	VMOVUPS  32(R10), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSLLD   $0x17, Y1, Y1
 	VPCMPEQD Y2, Y2, Y2
@@ -8886,82 +9217,79 @@ maxAVX2_11_last:
 	VPSLLD   $0x17, Y12, Y12
 	CMPQ     200(AX), $0x00
 	JEQ      maxAVX2_11_summedlast
-	MOVQ     184(AX), R9
-	TESTQ    R9, R9
+	MOVQ     184(AX), R10
+	TESTQ    R10, R10
 	JEQ      maxAVX2_11_summedlast
-	MOVQ     176(AX), R8
+	MOVQ     176(AX), R9
 
 maxAVX2_11_placelast:
-	MOVQ (R8), R11
-	ADDQ 144(AX), R11
-	SHLQ $0x02, R11
-	ADDQ 24(AX), R11
-	ADDQ DI, R11
-	ADDQ $0x18, R8
-	MOVQ 200(AX), R10
+	MOVQ (R9), R12
+	LEAQ (DI)(R12*4), R12
+	ADDQ $0x18, R9
+	MOVQ 200(AX), R11
 
 maxAVX2_11_taplast:
-	VMASKMOVPS (R11), Y0, Y13
+	VMASKMOVPS (R12), Y0, Y13
 	VMAXPS     Y13, Y1, Y13
 	VCMPPS     $0x03, Y1, Y1, Y14
 	VBLENDVPS  Y14, Y1, Y13, Y1
-	VMASKMOVPS (R11)(DX*1), Y0, Y13
+	VMASKMOVPS (R12)(DX*1), Y0, Y13
 	VMAXPS     Y13, Y2, Y13
 	VCMPPS     $0x03, Y2, Y2, Y14
 	VBLENDVPS  Y14, Y2, Y13, Y2
-	VMASKMOVPS (R11)(DX*2), Y0, Y13
+	VMASKMOVPS (R12)(DX*2), Y0, Y13
 	VMAXPS     Y13, Y3, Y13
 	VCMPPS     $0x03, Y3, Y3, Y14
 	VBLENDVPS  Y14, Y3, Y13, Y3
-	VMASKMOVPS (R11)(BX*1), Y0, Y13
+	VMASKMOVPS (R12)(BX*1), Y0, Y13
 	VMAXPS     Y13, Y4, Y13
 	VCMPPS     $0x03, Y4, Y4, Y14
 	VBLENDVPS  Y14, Y4, Y13, Y4
-	LEAQ       (R11)(CX*1), R12
-	VMASKMOVPS (R12), Y0, Y13
+	LEAQ       (R12)(CX*1), R13
+	VMASKMOVPS (R13), Y0, Y13
 	VMAXPS     Y13, Y5, Y13
 	VCMPPS     $0x03, Y5, Y5, Y14
 	VBLENDVPS  Y14, Y5, Y13, Y5
-	VMASKMOVPS (R12)(DX*1), Y0, Y13
+	VMASKMOVPS (R13)(DX*1), Y0, Y13
 	VMAXPS     Y13, Y6, Y13
 	VCMPPS     $0x03, Y6, Y6, Y14
 	VBLENDVPS  Y14, Y6, Y13, Y6
-	VMASKMOVPS (R12)(DX*2), Y0, Y13
+	VMASKMOVPS (R13)(DX*2), Y0, Y13
 	VMAXPS     Y13, Y7, Y13
 	VCMPPS     $0x03, Y7, Y7, Y14
 	VBLENDVPS  Y14, Y7, Y13, Y7
-	VMASKMOVPS (R12)(BX*1), Y0, Y13
+	VMASKMOVPS (R13)(BX*1), Y0, Y13
 	VMAXPS     Y13, Y8, Y13
 	VCMPPS     $0x03, Y8, Y8, Y14
 	VBLENDVPS  Y14, Y8, Y13, Y8
-	LEAQ       (R11)(CX*2), R12
-	VMASKMOVPS (R12), Y0, Y13
+	LEAQ       (R12)(CX*2), R13
+	VMASKMOVPS (R13), Y0, Y13
 	VMAXPS     Y13, Y9, Y13
 	VCMPPS     $0x03, Y9, Y9, Y14
 	VBLENDVPS  Y14, Y9, Y13, Y9
-	VMASKMOVPS (R12)(DX*1), Y0, Y13
+	VMASKMOVPS (R13)(DX*1), Y0, Y13
 	VMAXPS     Y13, Y10, Y13
 	VCMPPS     $0x03, Y10, Y10, Y14
 	VBLENDVPS  Y14, Y10, Y13, Y10
-	VMASKMOVPS (R12)(DX*2), Y0, Y13
+	VMASKMOVPS (R13)(DX*2), Y0, Y13
 	VMAXPS     Y13, Y11, Y13
 	VCMPPS     $0x03, Y11, Y11, Y14
 	VBLENDVPS  Y14, Y11, Y13, Y11
-	VMASKMOVPS (R12)(BX*1), Y0, Y13
+	VMASKMOVPS (R13)(BX*1), Y0, Y13
 	VMAXPS     Y13, Y12, Y13
 	VCMPPS     $0x03, Y12, Y12, Y14
 	VBLENDVPS  Y14, Y12, Y13, Y12
-	ADDQ       SI, R11
-	DECQ       R10
+	ADDQ       SI, R12
+	DECQ       R11
 	JNE        maxAVX2_11_taplast
-	DECQ       R9
+	DECQ       R10
 	JNE        maxAVX2_11_placelast
 
 maxAVX2_11_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       DI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9020,113 +9348,111 @@ argMaxAVX2_0:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), CX
 	SHLQ $0x02, CX
-	XORQ DX, DX
+	MOVQ 144(AX), DX
+	SHLQ $0x02, DX
+	ADDQ 24(AX), DX
+	XORQ BX, BX
 
 argMaxAVX2_0_block:
-	MOVQ         224(AX), BX
-	SHLQ         $0x02, BX
-	SUBQ         DX, BX
+	MOVQ         224(AX), SI
+	SHLQ         $0x02, SI
+	SUBQ         BX, SI
 	JLE          argMaxAVX2_0_done
-	CMPQ         BX, $0x20
+	CMPQ         SI, $0x20
 	JLT          argMaxAVX2_0_last
 	VBROADCASTSS 240(AX), Y0
 	VPCMPEQD     Y1, Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_0_summed
-	MOVQ         184(AX), SI
-	TESTQ        SI, SI
+	MOVQ         184(AX), DI
+	TESTQ        DI, DI
 	JEQ          argMaxAVX2_0_summed
-	MOVQ         176(AX), BX
+	MOVQ         176(AX), SI
 
 argMaxAVX2_0_place:
-	MOVQ         (BX), R8
-	ADDQ         144(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         24(AX), R8
-	ADDQ         DX, R8
-	VBROADCASTSS 16(BX), Y2
+	MOVQ         (SI), R9
+	LEAQ         (DX)(R9*4), R9
+	VBROADCASTSS 16(SI), Y2
 	VBROADCASTSS 244(AX), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 248(AX), Y3
-	ADDQ         $0x18, BX
-	MOVQ         200(AX), DI
+	ADDQ         $0x18, SI
+	MOVQ         200(AX), R8
 
 argMaxAVX2_0_tap:
-	VMOVUPS   (R8), Y4
+	VMOVUPS   (R9), Y4
 	VCMPPS    $0x1e, Y1, Y4, Y5
 	VCMPPS    $0x03, Y4, Y4, Y6
 	VORPS     Y5, Y6, Y5
 	VBLENDVPS Y5, Y4, Y1, Y1
 	VBLENDVPS Y5, Y2, Y0, Y0
 	VADDPS    Y3, Y2, Y2
-	ADDQ      CX, R8
-	DECQ      DI
+	ADDQ      CX, R9
+	DECQ      R8
 	JNE       argMaxAVX2_0_tap
-	DECQ      SI
+	DECQ      DI
 	JNE       argMaxAVX2_0_place
 
 argMaxAVX2_0_summed:
-	MOVQ    120(AX), BX
-	SHLQ    $0x02, BX
-	ADDQ    (AX), BX
-	ADDQ    DX, BX
-	MOVQ    128(AX), SI
+	MOVQ    120(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    136(AX), DI
+	ADDQ    (AX), SI
+	ADDQ    BX, SI
+	MOVQ    128(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    BX, DI
-	VMOVUPS Y0, (DI)
-	ADDQ    SI, BX
+	MOVQ    136(AX), R8
+	SHLQ    $0x02, R8
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    DI, SI
+	ADDQ    $0x20, BX
 	ADDQ    $0x20, DX
 	JMP     argMaxAVX2_0_block
 
 argMaxAVX2_0_last:
-	LEAQ         masks<>+0(SB), SI
-	SUBQ         BX, SI
-	VMOVUPS      32(SI), Y0
+	LEAQ         masks<>+0(SB), DI
+	SUBQ         SI, DI
+	VMOVUPS      32(DI), Y0
 	VBROADCASTSS 240(AX), Y1
 	VPCMPEQD     Y2, Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_0_summedlast
-	MOVQ         184(AX), SI
-	TESTQ        SI, SI
+	MOVQ         184(AX), DI
+	TESTQ        DI, DI
 	JEQ          argMaxAVX2_0_summedlast
-	MOVQ         176(AX), BX
+	MOVQ         176(AX), SI
 
 argMaxAVX2_0_placelast:
-	MOVQ         (BX), R8
-	ADDQ         144(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         24(AX), R8
-	ADDQ         DX, R8
-	VBROADCASTSS 16(BX), Y3
+	MOVQ         (SI), R9
+	LEAQ         (DX)(R9*4), R9
+	VBROADCASTSS 16(SI), Y3
 	VBROADCASTSS 244(AX), Y4
 	VADDPS       Y4, Y3, Y3
 	VBROADCASTSS 248(AX), Y4
-	ADDQ         $0x18, BX
-	MOVQ         200(AX), DI
+	ADDQ         $0x18, SI
+	MOVQ         200(AX), R8
 
 argMaxAVX2_0_taplast:
-	VMASKMOVPS (R8), Y0, Y5
+	VMASKMOVPS (R9), Y0, Y5
 	VCMPPS     $0x1e, Y2, Y5, Y6
 	VCMPPS     $0x03, Y5, Y5, Y7
 	VORPS      Y6, Y7, Y6
 	VBLENDVPS  Y6, Y5, Y2, Y2
 	VBLENDVPS  Y6, Y3, Y1, Y1
 	VADDPS     Y4, Y3, Y3
-	ADDQ       CX, R8
-	DECQ       DI
+	ADDQ       CX, R9
+	DECQ       R8
 	JNE        argMaxAVX2_0_taplast
-	DECQ       SI
+	DECQ       DI
 	JNE        argMaxAVX2_0_placelast
 
 argMaxAVX2_0_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       DX, CX
+	ADDQ       BX, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9146,14 +9472,17 @@ argMaxAVX2_1:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	XORQ SI, SI
 
 argMaxAVX2_1_block:
-	MOVQ         224(AX), SI
-	SHLQ         $0x02, SI
-	SUBQ         BX, SI
+	MOVQ         224(AX), DI
+	SHLQ         $0x02, DI
+	SUBQ         SI, DI
 	JLE          argMaxAVX2_1_done
-	CMPQ         SI, $0x20
+	CMPQ         DI, $0x20
 	JLT          argMaxAVX2_1_last
 	VBROADCASTSS 240(AX), Y0
 	VPCMPEQD     Y1, Y1, Y1
@@ -9163,65 +9492,63 @@ argMaxAVX2_1_block:
 	VPSLLD       $0x17, Y3, Y3
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_1_summed
-	MOVQ         184(AX), DI
-	TESTQ        DI, DI
+	MOVQ         184(AX), R8
+	TESTQ        R8, R8
 	JEQ          argMaxAVX2_1_summed
-	MOVQ         176(AX), SI
+	MOVQ         176(AX), DI
 
 argMaxAVX2_1_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	VBROADCASTSS 16(SI), Y4
+	MOVQ         (DI), R10
+	LEAQ         (BX)(R10*4), R10
+	VBROADCASTSS 16(DI), Y4
 	VBROADCASTSS 244(AX), Y5
 	VADDPS       Y5, Y4, Y4
 	VBROADCASTSS 248(AX), Y5
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 argMaxAVX2_1_tap:
-	VMOVUPS   (R9), Y6
+	VMOVUPS   (R10), Y6
 	VCMPPS    $0x1e, Y1, Y6, Y7
 	VCMPPS    $0x03, Y6, Y6, Y8
 	VORPS     Y7, Y8, Y7
 	VBLENDVPS Y7, Y6, Y1, Y1
 	VBLENDVPS Y7, Y4, Y0, Y0
-	VMOVUPS   (R9)(CX*1), Y6
+	VMOVUPS   (R10)(CX*1), Y6
 	VCMPPS    $0x1e, Y3, Y6, Y7
 	VCMPPS    $0x03, Y6, Y6, Y8
 	VORPS     Y7, Y8, Y7
 	VBLENDVPS Y7, Y6, Y3, Y3
 	VBLENDVPS Y7, Y4, Y2, Y2
 	VADDPS    Y5, Y4, Y4
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       argMaxAVX2_1_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       argMaxAVX2_1_place
 
 argMaxAVX2_1_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y2, (R9)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R10
+	VMOVUPS Y0, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Y2, (R10)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, BX
 	JMP     argMaxAVX2_1_block
 
 argMaxAVX2_1_last:
-	LEAQ         masks<>+0(SB), DI
-	SUBQ         SI, DI
-	VMOVUPS      32(DI), Y0
+	LEAQ         masks<>+0(SB), R8
+	SUBQ         DI, R8
+	VMOVUPS      32(R8), Y0
 	VBROADCASTSS 240(AX), Y1
 	VPCMPEQD     Y2, Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
@@ -9230,49 +9557,46 @@ argMaxAVX2_1_last:
 	VPSLLD       $0x17, Y4, Y4
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_1_summedlast
-	MOVQ         184(AX), DI
-	TESTQ        DI, DI
+	MOVQ         184(AX), R8
+	TESTQ        R8, R8
 	JEQ          argMaxAVX2_1_summedlast
-	MOVQ         176(AX), SI
+	MOVQ         176(AX), DI
 
 argMaxAVX2_1_placelast:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	VBROADCASTSS 16(SI), Y5
+	MOVQ         (DI), R10
+	LEAQ         (BX)(R10*4), R10
+	VBROADCASTSS 16(DI), Y5
 	VBROADCASTSS 244(AX), Y6
 	VADDPS       Y6, Y5, Y5
 	VBROADCASTSS 248(AX), Y6
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 argMaxAVX2_1_taplast:
-	VMASKMOVPS (R9), Y0, Y7
+	VMASKMOVPS (R10), Y0, Y7
 	VCMPPS     $0x1e, Y2, Y7, Y8
 	VCMPPS     $0x03, Y7, Y7, Y9
 	VORPS      Y8, Y9, Y8
 	VBLENDVPS  Y8, Y7, Y2, Y2
 	VBLENDVPS  Y8, Y5, Y1, Y1
-	VMASKMOVPS (R9)(CX*1), Y0, Y7
+	VMASKMOVPS (R10)(CX*1), Y0, Y7
 	VCMPPS     $0x1e, Y4, Y7, Y8
 	VCMPPS     $0x03, Y7, Y7, Y9
 	VORPS      Y8, Y9, Y8
 	VBLENDVPS  Y8, Y7, Y4, Y4
 	VBLENDVPS  Y8, Y5, Y3, Y3
 	VADDPS     Y6, Y5, Y5
-	ADDQ       DX, R9
-	DECQ       R8
+	ADDQ       DX, R10
+	DECQ       R9
 	JNE        argMaxAVX2_1_taplast
-	DECQ       DI
+	DECQ       R8
 	JNE        argMaxAVX2_1_placelast
 
 argMaxAVX2_1_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9294,14 +9618,17 @@ argMaxAVX2_2:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	XORQ SI, SI
 
 argMaxAVX2_2_block:
-	MOVQ         224(AX), SI
-	SHLQ         $0x02, SI
-	SUBQ         BX, SI
+	MOVQ         224(AX), DI
+	SHLQ         $0x02, DI
+	SUBQ         SI, DI
 	JLE          argMaxAVX2_2_done
-	CMPQ         SI, $0x20
+	CMPQ         DI, $0x20
 	JLT          argMaxAVX2_2_last
 	VBROADCASTSS 240(AX), Y0
 	VPCMPEQD     Y1, Y1, Y1
@@ -9314,73 +9641,71 @@ argMaxAVX2_2_block:
 	VPSLLD       $0x17, Y5, Y5
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_2_summed
-	MOVQ         184(AX), DI
-	TESTQ        DI, DI
+	MOVQ         184(AX), R8
+	TESTQ        R8, R8
 	JEQ          argMaxAVX2_2_summed
-	MOVQ         176(AX), SI
+	MOVQ         176(AX), DI
 
 argMaxAVX2_2_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	VBROADCASTSS 16(SI), Y6
+	MOVQ         (DI), R10
+	LEAQ         (BX)(R10*4), R10
+	VBROADCASTSS 16(DI), Y6
 	VBROADCASTSS 244(AX), Y7
 	VADDPS       Y7, Y6, Y6
 	VBROADCASTSS 248(AX), Y7
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 argMaxAVX2_2_tap:
-	VMOVUPS   (R9), Y8
+	VMOVUPS   (R10), Y8
 	VCMPPS    $0x1e, Y1, Y8, Y9
 	VCMPPS    $0x03, Y8, Y8, Y10
 	VORPS     Y9, Y10, Y9
 	VBLENDVPS Y9, Y8, Y1, Y1
 	VBLENDVPS Y9, Y6, Y0, Y0
-	VMOVUPS   (R9)(CX*1), Y8
+	VMOVUPS   (R10)(CX*1), Y8
 	VCMPPS    $0x1e, Y3, Y8, Y9
 	VCMPPS    $0x03, Y8, Y8, Y10
 	VORPS     Y9, Y10, Y9
 	VBLENDVPS Y9, Y8, Y3, Y3
 	VBLENDVPS Y9, Y6, Y2, Y2
-	VMOVUPS   (R9)(CX*2), Y8
+	VMOVUPS   (R10)(CX*2), Y8
 	VCMPPS    $0x1e, Y5, Y8, Y9
 	VCMPPS    $0x03, Y8, Y8, Y10
 	VORPS     Y9, Y10, Y9
 	VBLENDVPS Y9, Y8, Y5, Y5
 	VBLENDVPS Y9, Y6, Y4, Y4
 	VADDPS    Y7, Y6, Y6
-	ADDQ      DX, R9
-	DECQ      R8
+	ADDQ      DX, R10
+	DECQ      R9
 	JNE       argMaxAVX2_2_tap
-	DECQ      DI
+	DECQ      R8
 	JNE       argMaxAVX2_2_place
 
 argMaxAVX2_2_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y2, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y4, (R9)
-	ADDQ    DI, SI
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R10
+	VMOVUPS Y0, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Y2, (R10)
+	ADDQ    R9, R10
+	VMOVUPS Y4, (R10)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, BX
 	JMP     argMaxAVX2_2_block
 
 argMaxAVX2_2_last:
-	LEAQ         masks<>+0(SB), DI
-	SUBQ         SI, DI
-	VMOVUPS      32(DI), Y0
+	LEAQ         masks<>+0(SB), R8
+	SUBQ         DI, R8
+	VMOVUPS      32(R8), Y0
 	VBROADCASTSS 240(AX), Y1
 	VPCMPEQD     Y2, Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
@@ -9392,55 +9717,52 @@ argMaxAVX2_2_last:
 	VPSLLD       $0x17, Y6, Y6
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_2_summedlast
-	MOVQ         184(AX), DI
-	TESTQ        DI, DI
+	MOVQ         184(AX), R8
+	TESTQ        R8, R8
 	JEQ          argMaxAVX2_2_summedlast
-	MOVQ         176(AX), SI
+	MOVQ         176(AX), DI
 
 argMaxAVX2_2_placelast:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	VBROADCASTSS 16(SI), Y7
+	MOVQ         (DI), R10
+	LEAQ         (BX)(R10*4), R10
+	VBROADCASTSS 16(DI), Y7
 	VBROADCASTSS 244(AX), Y8
 	VADDPS       Y8, Y7, Y7
 	VBROADCASTSS 248(AX), Y8
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 argMaxAVX2_2_taplast:
-	VMASKMOVPS (R9), Y0, Y9
+	VMASKMOVPS (R10), Y0, Y9
 	VCMPPS     $0x1e, Y2, Y9, Y10
 	VCMPPS     $0x03, Y9, Y9, Y11
 	VORPS      Y10, Y11, Y10
 	VBLENDVPS  Y10, Y9, Y2, Y2
 	VBLENDVPS  Y10, Y7, Y1, Y1
-	VMASKMOVPS (R9)(CX*1), Y0, Y9
+	VMASKMOVPS (R10)(CX*1), Y0, Y9
 	VCMPPS     $0x1e, Y4, Y9, Y10
 	VCMPPS     $0x03, Y9, Y9, Y11
 	VORPS      Y10, Y11, Y10
 	VBLENDVPS  Y10, Y9, Y4, Y4
 	VBLENDVPS  Y10, Y7, Y3, Y3
-	VMASKMOVPS (R9)(CX*2), Y0, Y9
+	VMASKMOVPS (R10)(CX*2), Y0, Y9
 	VCMPPS     $0x1e, Y6, Y9, Y10
 	VCMPPS     $0x03, Y9, Y9, Y11
 	VORPS      Y10, Y11, Y10
 	VBLENDVPS  Y10, Y9, Y6, Y6
 	VBLENDVPS  Y10, Y7, Y5, Y5
 	VADDPS     Y8, Y7, Y7
-	ADDQ       DX, R9
-	DECQ       R8
+	ADDQ       DX, R10
+	DECQ       R9
 	JNE        argMaxAVX2_2_taplast
-	DECQ       DI
+	DECQ       R8
 	JNE        argMaxAVX2_2_placelast
 
 argMaxAVX2_2_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9465,14 +9787,17 @@ argMaxAVX2_3:
 	LEAQ (CX)(CX*2), DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	XORQ DI, DI
 
 argMaxAVX2_3_block:
-	MOVQ         224(AX), DI
-	SHLQ         $0x02, DI
-	SUBQ         SI, DI
+	MOVQ         224(AX), R8
+	SHLQ         $0x02, R8
+	SUBQ         DI, R8
 	JLE          argMaxAVX2_3_done
-	CMPQ         DI, $0x20
+	CMPQ         R8, $0x20
 	JLT          argMaxAVX2_3_last
 	VBROADCASTSS 240(AX), Y0
 	VPCMPEQD     Y1, Y1, Y1
@@ -9488,81 +9813,79 @@ argMaxAVX2_3_block:
 	VPSLLD       $0x17, Y7, Y7
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_3_summed
-	MOVQ         184(AX), R8
-	TESTQ        R8, R8
+	MOVQ         184(AX), R9
+	TESTQ        R9, R9
 	JEQ          argMaxAVX2_3_summed
-	MOVQ         176(AX), DI
+	MOVQ         176(AX), R8
 
 argMaxAVX2_3_place:
-	MOVQ         (DI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         24(AX), R10
-	ADDQ         SI, R10
-	VBROADCASTSS 16(DI), Y8
+	MOVQ         (R8), R11
+	LEAQ         (SI)(R11*4), R11
+	VBROADCASTSS 16(R8), Y8
 	VBROADCASTSS 244(AX), Y9
 	VADDPS       Y9, Y8, Y8
 	VBROADCASTSS 248(AX), Y9
-	ADDQ         $0x18, DI
-	MOVQ         200(AX), R9
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
 
 argMaxAVX2_3_tap:
-	VMOVUPS   (R10), Y10
+	VMOVUPS   (R11), Y10
 	VCMPPS    $0x1e, Y1, Y10, Y11
 	VCMPPS    $0x03, Y10, Y10, Y12
 	VORPS     Y11, Y12, Y11
 	VBLENDVPS Y11, Y10, Y1, Y1
 	VBLENDVPS Y11, Y8, Y0, Y0
-	VMOVUPS   (R10)(CX*1), Y10
+	VMOVUPS   (R11)(CX*1), Y10
 	VCMPPS    $0x1e, Y3, Y10, Y11
 	VCMPPS    $0x03, Y10, Y10, Y12
 	VORPS     Y11, Y12, Y11
 	VBLENDVPS Y11, Y10, Y3, Y3
 	VBLENDVPS Y11, Y8, Y2, Y2
-	VMOVUPS   (R10)(CX*2), Y10
+	VMOVUPS   (R11)(CX*2), Y10
 	VCMPPS    $0x1e, Y5, Y10, Y11
 	VCMPPS    $0x03, Y10, Y10, Y12
 	VORPS     Y11, Y12, Y11
 	VBLENDVPS Y11, Y10, Y5, Y5
 	VBLENDVPS Y11, Y8, Y4, Y4
-	VMOVUPS   (R10)(DX*1), Y10
+	VMOVUPS   (R11)(DX*1), Y10
 	VCMPPS    $0x1e, Y7, Y10, Y11
 	VCMPPS    $0x03, Y10, Y10, Y12
 	VORPS     Y11, Y12, Y11
 	VBLENDVPS Y11, Y10, Y7, Y7
 	VBLENDVPS Y11, Y8, Y6, Y6
 	VADDPS    Y9, Y8, Y8
-	ADDQ      BX, R10
-	DECQ      R9
+	ADDQ      BX, R11
+	DECQ      R10
 	JNE       argMaxAVX2_3_tap
-	DECQ      R8
+	DECQ      R9
 	JNE       argMaxAVX2_3_place
 
 argMaxAVX2_3_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y4, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y6, (R10)
-	ADDQ    R8, DI
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y4, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y6, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	JMP     argMaxAVX2_3_block
 
 argMaxAVX2_3_last:
-	LEAQ         masks<>+0(SB), R8
-	SUBQ         DI, R8
-	VMOVUPS      32(R8), Y0
+	LEAQ         masks<>+0(SB), R9
+	SUBQ         R8, R9
+	VMOVUPS      32(R9), Y0
 	VBROADCASTSS 240(AX), Y1
 	VPCMPEQD     Y2, Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
@@ -9577,61 +9900,58 @@ argMaxAVX2_3_last:
 	VPSLLD       $0x17, Y8, Y8
 	CMPQ         200(AX), $0x00
 	JEQ          argMaxAVX2_3_summedlast
-	MOVQ         184(AX), R8
-	TESTQ        R8, R8
+	MOVQ         184(AX), R9
+	TESTQ        R9, R9
 	JEQ          argMaxAVX2_3_summedlast
-	MOVQ         176(AX), DI
+	MOVQ         176(AX), R8
 
 argMaxAVX2_3_placelast:
-	MOVQ         (DI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         24(AX), R10
-	ADDQ         SI, R10
-	VBROADCASTSS 16(DI), Y9
+	MOVQ         (R8), R11
+	LEAQ         (SI)(R11*4), R11
+	VBROADCASTSS 16(R8), Y9
 	VBROADCASTSS 244(AX), Y10
 	VADDPS       Y10, Y9, Y9
 	VBROADCASTSS 248(AX), Y10
-	ADDQ         $0x18, DI
-	MOVQ         200(AX), R9
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
 
 argMaxAVX2_3_taplast:
-	VMASKMOVPS (R10), Y0, Y11
+	VMASKMOVPS (R11), Y0, Y11
 	VCMPPS     $0x1e, Y2, Y11, Y12
 	VCMPPS     $0x03, Y11, Y11, Y13
 	VORPS      Y12, Y13, Y12
 	VBLENDVPS  Y12, Y11, Y2, Y2
 	VBLENDVPS  Y12, Y9, Y1, Y1
-	VMASKMOVPS (R10)(CX*1), Y0, Y11
+	VMASKMOVPS (R11)(CX*1), Y0, Y11
 	VCMPPS     $0x1e, Y4, Y11, Y12
 	VCMPPS     $0x03, Y11, Y11, Y13
 	VORPS      Y12, Y13, Y12
 	VBLENDVPS  Y12, Y11, Y4, Y4
 	VBLENDVPS  Y12, Y9, Y3, Y3
-	VMASKMOVPS (R10)(CX*2), Y0, Y11
+	VMASKMOVPS (R11)(CX*2), Y0, Y11
 	VCMPPS     $0x1e, Y6, Y11, Y12
 	VCMPPS     $0x03, Y11, Y11, Y13
 	VORPS      Y12, Y13, Y12
 	VBLENDVPS  Y12, Y11, Y6, Y6
 	VBLENDVPS  Y12, Y9, Y5, Y5
-	VMASKMOVPS (R10)(DX*1), Y0, Y11
+	VMASKMOVPS (R11)(DX*1), Y0, Y11
 	VCMPPS     $0x1e, Y8, Y11, Y12
 	VCMPPS     $0x03, Y11, Y11, Y13
 	VORPS      Y12, Y13, Y12
 	VBLENDVPS  Y12, Y11, Y8, Y8
 	VBLENDVPS  Y12, Y9, Y7, Y7
 	VADDPS     Y10, Y9, Y9
-	ADDQ       BX, R10
-	DECQ       R9
+	ADDQ       BX, R11
+	DECQ       R10
 	JNE        argMaxAVX2_3_taplast
-	DECQ       R8
+	DECQ       R9
 	JNE        argMaxAVX2_3_placelast
 
 argMaxAVX2_3_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9672,119 +9992,115 @@ routeAVX2_0:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), CX
 	SHLQ $0x02, CX
-	XORQ DX, DX
+	MOVQ 144(AX), DX
+	SHLQ $0x02, DX
+	ADDQ 24(AX), DX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 48(AX), BX
+	XORQ SI, SI
 
 routeAVX2_0_block:
-	MOVQ   224(AX), BX
-	SHLQ   $0x02, BX
-	SUBQ   DX, BX
+	MOVQ   224(AX), DI
+	SHLQ   $0x02, DI
+	SUBQ   SI, DI
 	JLE    routeAVX2_0_done
-	CMPQ   BX, $0x20
+	CMPQ   DI, $0x20
 	JLT    routeAVX2_0_last
 	VXORPS Y0, Y0, Y0
 	CMPQ   200(AX), $0x00
 	JEQ    routeAVX2_0_summed
-	MOVQ   184(AX), SI
-	TESTQ  SI, SI
+	MOVQ   184(AX), R8
+	TESTQ  R8, R8
 	JEQ    routeAVX2_0_summed
-	MOVQ   176(AX), BX
+	MOVQ   176(AX), DI
 
 routeAVX2_0_place:
-	MOVQ         (BX), R8
-	ADDQ         144(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         24(AX), R8
-	ADDQ         DX, R8
-	MOVQ         (BX), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         48(AX), R9
-	ADDQ         DX, R9
-	VBROADCASTSS 16(BX), Y1
+	MOVQ         (DI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         (DI), R11
+	LEAQ         (BX)(R11*4), R11
+	VBROADCASTSS 16(DI), Y1
 	VBROADCASTSS 244(AX), Y2
 	VADDPS       Y2, Y1, Y1
 	VBROADCASTSS 248(AX), Y2
-	ADDQ         $0x18, BX
-	MOVQ         200(AX), DI
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 routeAVX2_0_tap:
-	VMOVUPS (R9), Y4
-	VMOVUPS (R8), Y3
+	VMOVUPS (R11), Y4
+	VMOVUPS (R10), Y3
 	VCMPPS  $0x00, Y1, Y4, Y4
 	VANDPS  Y4, Y3, Y3
 	VADDPS  Y3, Y0, Y0
 	VADDPS  Y2, Y1, Y1
-	ADDQ    CX, R8
-	ADDQ    CX, R9
-	DECQ    DI
+	ADDQ    CX, R10
+	ADDQ    CX, R11
+	DECQ    R9
 	JNE     routeAVX2_0_tap
-	DECQ    SI
+	DECQ    R8
 	JNE     routeAVX2_0_place
 
 routeAVX2_0_summed:
-	MOVQ    120(AX), BX
-	SHLQ    $0x02, BX
-	ADDQ    (AX), BX
-	ADDQ    DX, BX
-	MOVQ    128(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    136(AX), DI
+	MOVQ    120(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    BX, DI
-	VMOVUPS Y0, (DI)
-	ADDQ    SI, BX
+	ADDQ    (AX), DI
+	ADDQ    SI, DI
+	MOVQ    128(AX), R8
+	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    DI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    R8, DI
+	ADDQ    $0x20, SI
 	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
 	JMP     routeAVX2_0_block
 
 routeAVX2_0_last:
-	LEAQ    masks<>+0(SB), SI
-	SUBQ    BX, SI
-	VMOVUPS 32(SI), Y0
+	LEAQ    masks<>+0(SB), R8
+	SUBQ    DI, R8
+	VMOVUPS 32(R8), Y0
 	VXORPS  Y1, Y1, Y1
 	CMPQ    200(AX), $0x00
 	JEQ     routeAVX2_0_summedlast
-	MOVQ    184(AX), SI
-	TESTQ   SI, SI
+	MOVQ    184(AX), R8
+	TESTQ   R8, R8
 	JEQ     routeAVX2_0_summedlast
-	MOVQ    176(AX), BX
+	MOVQ    176(AX), DI
 
 routeAVX2_0_placelast:
-	MOVQ         (BX), R8
-	ADDQ         144(AX), R8
-	SHLQ         $0x02, R8
-	ADDQ         24(AX), R8
-	ADDQ         DX, R8
-	MOVQ         (BX), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         48(AX), R9
-	ADDQ         DX, R9
-	VBROADCASTSS 16(BX), Y2
+	MOVQ         (DI), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         (DI), R11
+	LEAQ         (BX)(R11*4), R11
+	VBROADCASTSS 16(DI), Y2
 	VBROADCASTSS 244(AX), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 248(AX), Y3
-	ADDQ         $0x18, BX
-	MOVQ         200(AX), DI
+	ADDQ         $0x18, DI
+	MOVQ         200(AX), R9
 
 routeAVX2_0_taplast:
-	VMASKMOVPS (R9), Y0, Y5
-	VMASKMOVPS (R8), Y0, Y4
+	VMASKMOVPS (R11), Y0, Y5
+	VMASKMOVPS (R10), Y0, Y4
 	VCMPPS     $0x00, Y2, Y5, Y5
 	VANDPS     Y5, Y4, Y4
 	VADDPS     Y4, Y1, Y1
 	VADDPS     Y3, Y2, Y2
-	ADDQ       CX, R8
-	ADDQ       CX, R9
-	DECQ       DI
+	ADDQ       CX, R10
+	ADDQ       CX, R11
+	DECQ       R9
 	JNE        routeAVX2_0_taplast
-	DECQ       SI
+	DECQ       R8
 	JNE        routeAVX2_0_placelast
 
 routeAVX2_0_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       DX, CX
+	ADDQ       SI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9804,133 +10120,129 @@ routeAVX2_1:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 48(AX), SI
+	XORQ DI, DI
 
 routeAVX2_1_block:
-	MOVQ   224(AX), SI
-	SHLQ   $0x02, SI
-	SUBQ   BX, SI
+	MOVQ   224(AX), R8
+	SHLQ   $0x02, R8
+	SUBQ   DI, R8
 	JLE    routeAVX2_1_done
-	CMPQ   SI, $0x20
+	CMPQ   R8, $0x20
 	JLT    routeAVX2_1_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	CMPQ   200(AX), $0x00
 	JEQ    routeAVX2_1_summed
-	MOVQ   184(AX), DI
-	TESTQ  DI, DI
+	MOVQ   184(AX), R9
+	TESTQ  R9, R9
 	JEQ    routeAVX2_1_summed
-	MOVQ   176(AX), SI
+	MOVQ   176(AX), R8
 
 routeAVX2_1_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	MOVQ         (SI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         48(AX), R10
-	ADDQ         BX, R10
-	VBROADCASTSS 16(SI), Y2
+	MOVQ         (R8), R11
+	LEAQ         (BX)(R11*4), R11
+	MOVQ         (R8), R12
+	LEAQ         (SI)(R12*4), R12
+	VBROADCASTSS 16(R8), Y2
 	VBROADCASTSS 244(AX), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 248(AX), Y3
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
 
 routeAVX2_1_tap:
-	VMOVUPS (R10), Y5
-	VMOVUPS (R9), Y4
+	VMOVUPS (R12), Y5
+	VMOVUPS (R11), Y4
 	VCMPPS  $0x00, Y2, Y5, Y5
 	VANDPS  Y5, Y4, Y4
 	VADDPS  Y4, Y0, Y0
-	VMOVUPS (R10)(CX*1), Y5
-	VMOVUPS (R9)(CX*1), Y4
+	VMOVUPS (R12)(CX*1), Y5
+	VMOVUPS (R11)(CX*1), Y4
 	VCMPPS  $0x00, Y2, Y5, Y5
 	VANDPS  Y5, Y4, Y4
 	VADDPS  Y4, Y1, Y1
 	VADDPS  Y3, Y2, Y2
-	ADDQ    DX, R9
-	ADDQ    DX, R10
-	DECQ    R8
+	ADDQ    DX, R11
+	ADDQ    DX, R12
+	DECQ    R10
 	JNE     routeAVX2_1_tap
-	DECQ    DI
+	DECQ    R9
 	JNE     routeAVX2_1_place
 
 routeAVX2_1_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y1, (R9)
-	ADDQ    DI, SI
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
 	JMP     routeAVX2_1_block
 
 routeAVX2_1_last:
-	LEAQ    masks<>+0(SB), DI
-	SUBQ    SI, DI
-	VMOVUPS 32(DI), Y0
+	LEAQ    masks<>+0(SB), R9
+	SUBQ    R8, R9
+	VMOVUPS 32(R9), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	CMPQ    200(AX), $0x00
 	JEQ     routeAVX2_1_summedlast
-	MOVQ    184(AX), DI
-	TESTQ   DI, DI
+	MOVQ    184(AX), R9
+	TESTQ   R9, R9
 	JEQ     routeAVX2_1_summedlast
-	MOVQ    176(AX), SI
+	MOVQ    176(AX), R8
 
 routeAVX2_1_placelast:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	MOVQ         (SI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         48(AX), R10
-	ADDQ         BX, R10
-	VBROADCASTSS 16(SI), Y3
+	MOVQ         (R8), R11
+	LEAQ         (BX)(R11*4), R11
+	MOVQ         (R8), R12
+	LEAQ         (SI)(R12*4), R12
+	VBROADCASTSS 16(R8), Y3
 	VBROADCASTSS 244(AX), Y4
 	VADDPS       Y4, Y3, Y3
 	VBROADCASTSS 248(AX), Y4
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
 
 routeAVX2_1_taplast:
-	VMASKMOVPS (R10), Y0, Y6
-	VMASKMOVPS (R9), Y0, Y5
+	VMASKMOVPS (R12), Y0, Y6
+	VMASKMOVPS (R11), Y0, Y5
 	VCMPPS     $0x00, Y3, Y6, Y6
 	VANDPS     Y6, Y5, Y5
 	VADDPS     Y5, Y1, Y1
-	VMASKMOVPS (R10)(CX*1), Y0, Y6
-	VMASKMOVPS (R9)(CX*1), Y0, Y5
+	VMASKMOVPS (R12)(CX*1), Y0, Y6
+	VMASKMOVPS (R11)(CX*1), Y0, Y5
 	VCMPPS     $0x00, Y3, Y6, Y6
 	VANDPS     Y6, Y5, Y5
 	VADDPS     Y5, Y2, Y2
 	VADDPS     Y4, Y3, Y3
-	ADDQ       DX, R9
-	ADDQ       DX, R10
-	DECQ       R8
+	ADDQ       DX, R11
+	ADDQ       DX, R12
+	DECQ       R10
 	JNE        routeAVX2_1_taplast
-	DECQ       DI
+	DECQ       R9
 	JNE        routeAVX2_1_placelast
 
 routeAVX2_1_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -9952,147 +10264,143 @@ routeAVX2_2:
 	SHLQ $0x02, CX
 	MOVQ 208(AX), DX
 	SHLQ $0x02, DX
-	XORQ BX, BX
+	MOVQ 144(AX), BX
+	SHLQ $0x02, BX
+	ADDQ 24(AX), BX
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 48(AX), SI
+	XORQ DI, DI
 
 routeAVX2_2_block:
-	MOVQ   224(AX), SI
-	SHLQ   $0x02, SI
-	SUBQ   BX, SI
+	MOVQ   224(AX), R8
+	SHLQ   $0x02, R8
+	SUBQ   DI, R8
 	JLE    routeAVX2_2_done
-	CMPQ   SI, $0x20
+	CMPQ   R8, $0x20
 	JLT    routeAVX2_2_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	CMPQ   200(AX), $0x00
 	JEQ    routeAVX2_2_summed
-	MOVQ   184(AX), DI
-	TESTQ  DI, DI
+	MOVQ   184(AX), R9
+	TESTQ  R9, R9
 	JEQ    routeAVX2_2_summed
-	MOVQ   176(AX), SI
+	MOVQ   176(AX), R8
 
 routeAVX2_2_place:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	MOVQ         (SI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         48(AX), R10
-	ADDQ         BX, R10
-	VBROADCASTSS 16(SI), Y3
+	MOVQ         (R8), R11
+	LEAQ         (BX)(R11*4), R11
+	MOVQ         (R8), R12
+	LEAQ         (SI)(R12*4), R12
+	VBROADCASTSS 16(R8), Y3
 	VBROADCASTSS 244(AX), Y4
 	VADDPS       Y4, Y3, Y3
 	VBROADCASTSS 248(AX), Y4
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
 
 routeAVX2_2_tap:
-	VMOVUPS (R10), Y6
-	VMOVUPS (R9), Y5
+	VMOVUPS (R12), Y6
+	VMOVUPS (R11), Y5
 	VCMPPS  $0x00, Y3, Y6, Y6
 	VANDPS  Y6, Y5, Y5
 	VADDPS  Y5, Y0, Y0
-	VMOVUPS (R10)(CX*1), Y6
-	VMOVUPS (R9)(CX*1), Y5
+	VMOVUPS (R12)(CX*1), Y6
+	VMOVUPS (R11)(CX*1), Y5
 	VCMPPS  $0x00, Y3, Y6, Y6
 	VANDPS  Y6, Y5, Y5
 	VADDPS  Y5, Y1, Y1
-	VMOVUPS (R10)(CX*2), Y6
-	VMOVUPS (R9)(CX*2), Y5
+	VMOVUPS (R12)(CX*2), Y6
+	VMOVUPS (R11)(CX*2), Y5
 	VCMPPS  $0x00, Y3, Y6, Y6
 	VANDPS  Y6, Y5, Y5
 	VADDPS  Y5, Y2, Y2
 	VADDPS  Y4, Y3, Y3
-	ADDQ    DX, R9
-	ADDQ    DX, R10
-	DECQ    R8
+	ADDQ    DX, R11
+	ADDQ    DX, R12
+	DECQ    R10
 	JNE     routeAVX2_2_tap
-	DECQ    DI
+	DECQ    R9
 	JNE     routeAVX2_2_place
 
 routeAVX2_2_summed:
-	MOVQ    120(AX), SI
-	SHLQ    $0x02, SI
-	ADDQ    (AX), SI
-	ADDQ    BX, SI
-	MOVQ    128(AX), DI
-	SHLQ    $0x02, DI
-	MOVQ    136(AX), R8
+	MOVQ    120(AX), R8
 	SHLQ    $0x02, R8
-	MOVQ    SI, R9
-	VMOVUPS Y0, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y1, (R9)
-	ADDQ    R8, R9
-	VMOVUPS Y2, (R9)
-	ADDQ    DI, SI
+	ADDQ    (AX), R8
+	ADDQ    DI, R8
+	MOVQ    128(AX), R9
+	SHLQ    $0x02, R9
+	MOVQ    136(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    R8, R11
+	VMOVUPS Y0, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y1, (R11)
+	ADDQ    R10, R11
+	VMOVUPS Y2, (R11)
+	ADDQ    R9, R8
+	ADDQ    $0x20, DI
 	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
 	JMP     routeAVX2_2_block
 
 routeAVX2_2_last:
-	LEAQ    masks<>+0(SB), DI
-	SUBQ    SI, DI
-	VMOVUPS 32(DI), Y0
+	LEAQ    masks<>+0(SB), R9
+	SUBQ    R8, R9
+	VMOVUPS 32(R9), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	CMPQ    200(AX), $0x00
 	JEQ     routeAVX2_2_summedlast
-	MOVQ    184(AX), DI
-	TESTQ   DI, DI
+	MOVQ    184(AX), R9
+	TESTQ   R9, R9
 	JEQ     routeAVX2_2_summedlast
-	MOVQ    176(AX), SI
+	MOVQ    176(AX), R8
 
 routeAVX2_2_placelast:
-	MOVQ         (SI), R9
-	ADDQ         144(AX), R9
-	SHLQ         $0x02, R9
-	ADDQ         24(AX), R9
-	ADDQ         BX, R9
-	MOVQ         (SI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         48(AX), R10
-	ADDQ         BX, R10
-	VBROADCASTSS 16(SI), Y4
+	MOVQ         (R8), R11
+	LEAQ         (BX)(R11*4), R11
+	MOVQ         (R8), R12
+	LEAQ         (SI)(R12*4), R12
+	VBROADCASTSS 16(R8), Y4
 	VBROADCASTSS 244(AX), Y5
 	VADDPS       Y5, Y4, Y4
 	VBROADCASTSS 248(AX), Y5
-	ADDQ         $0x18, SI
-	MOVQ         200(AX), R8
+	ADDQ         $0x18, R8
+	MOVQ         200(AX), R10
 
 routeAVX2_2_taplast:
-	VMASKMOVPS (R10), Y0, Y7
-	VMASKMOVPS (R9), Y0, Y6
+	VMASKMOVPS (R12), Y0, Y7
+	VMASKMOVPS (R11), Y0, Y6
 	VCMPPS     $0x00, Y4, Y7, Y7
 	VANDPS     Y7, Y6, Y6
 	VADDPS     Y6, Y1, Y1
-	VMASKMOVPS (R10)(CX*1), Y0, Y7
-	VMASKMOVPS (R9)(CX*1), Y0, Y6
+	VMASKMOVPS (R12)(CX*1), Y0, Y7
+	VMASKMOVPS (R11)(CX*1), Y0, Y6
 	VCMPPS     $0x00, Y4, Y7, Y7
 	VANDPS     Y7, Y6, Y6
 	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS (R10)(CX*2), Y0, Y7
-	VMASKMOVPS (R9)(CX*2), Y0, Y6
+	VMASKMOVPS (R12)(CX*2), Y0, Y7
+	VMASKMOVPS (R11)(CX*2), Y0, Y6
 	VCMPPS     $0x00, Y4, Y7, Y7
 	VANDPS     Y7, Y6, Y6
 	VADDPS     Y6, Y3, Y3
 	VADDPS     Y5, Y4, Y4
-	ADDQ       DX, R9
-	ADDQ       DX, R10
-	DECQ       R8
+	ADDQ       DX, R11
+	ADDQ       DX, R12
+	DECQ       R10
 	JNE        routeAVX2_2_taplast
-	DECQ       DI
+	DECQ       R9
 	JNE        routeAVX2_2_placelast
 
 routeAVX2_2_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       BX, CX
+	ADDQ       DI, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
@@ -10117,14 +10425,20 @@ routeAVX2_3:
 	LEAQ (CX)(CX*2), DX
 	MOVQ 208(AX), BX
 	SHLQ $0x02, BX
-	XORQ SI, SI
+	MOVQ 144(AX), SI
+	SHLQ $0x02, SI
+	ADDQ 24(AX), SI
+	MOVQ 144(AX), DI
+	SHLQ $0x02, DI
+	ADDQ 48(AX), DI
+	XORQ R8, R8
 
 routeAVX2_3_block:
-	MOVQ   224(AX), DI
-	SHLQ   $0x02, DI
-	SUBQ   SI, DI
+	MOVQ   224(AX), R9
+	SHLQ   $0x02, R9
+	SUBQ   R8, R9
 	JLE    routeAVX2_3_done
-	CMPQ   DI, $0x20
+	CMPQ   R9, $0x20
 	JLT    routeAVX2_3_last
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -10132,146 +10446,136 @@ routeAVX2_3_block:
 	VXORPS Y3, Y3, Y3
 	CMPQ   200(AX), $0x00
 	JEQ    routeAVX2_3_summed
-	MOVQ   184(AX), R8
-	TESTQ  R8, R8
+	MOVQ   184(AX), R10
+	TESTQ  R10, R10
 	JEQ    routeAVX2_3_summed
-	MOVQ   176(AX), DI
+	MOVQ   176(AX), R9
 
 routeAVX2_3_place:
-	MOVQ         (DI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         24(AX), R10
-	ADDQ         SI, R10
-	MOVQ         (DI), R11
-	ADDQ         144(AX), R11
-	SHLQ         $0x02, R11
-	ADDQ         48(AX), R11
-	ADDQ         SI, R11
-	VBROADCASTSS 16(DI), Y4
+	MOVQ         (R9), R12
+	LEAQ         (SI)(R12*4), R12
+	MOVQ         (R9), R13
+	LEAQ         (DI)(R13*4), R13
+	VBROADCASTSS 16(R9), Y4
 	VBROADCASTSS 244(AX), Y5
 	VADDPS       Y5, Y4, Y4
 	VBROADCASTSS 248(AX), Y5
-	ADDQ         $0x18, DI
-	MOVQ         200(AX), R9
+	ADDQ         $0x18, R9
+	MOVQ         200(AX), R11
 
 routeAVX2_3_tap:
-	VMOVUPS (R11), Y7
-	VMOVUPS (R10), Y6
+	VMOVUPS (R13), Y7
+	VMOVUPS (R12), Y6
 	VCMPPS  $0x00, Y4, Y7, Y7
 	VANDPS  Y7, Y6, Y6
 	VADDPS  Y6, Y0, Y0
-	VMOVUPS (R11)(CX*1), Y7
-	VMOVUPS (R10)(CX*1), Y6
+	VMOVUPS (R13)(CX*1), Y7
+	VMOVUPS (R12)(CX*1), Y6
 	VCMPPS  $0x00, Y4, Y7, Y7
 	VANDPS  Y7, Y6, Y6
 	VADDPS  Y6, Y1, Y1
-	VMOVUPS (R11)(CX*2), Y7
-	VMOVUPS (R10)(CX*2), Y6
+	VMOVUPS (R13)(CX*2), Y7
+	VMOVUPS (R12)(CX*2), Y6
 	VCMPPS  $0x00, Y4, Y7, Y7
 	VANDPS  Y7, Y6, Y6
 	VADDPS  Y6, Y2, Y2
-	VMOVUPS (R11)(DX*1), Y7
-	VMOVUPS (R10)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R12)(DX*1), Y6
 	VCMPPS  $0x00, Y4, Y7, Y7
 	VANDPS  Y7, Y6, Y6
 	VADDPS  Y6, Y3, Y3
 	VADDPS  Y5, Y4, Y4
-	ADDQ    BX, R10
-	ADDQ    BX, R11
-	DECQ    R9
+	ADDQ    BX, R12
+	ADDQ    BX, R13
+	DECQ    R11
 	JNE     routeAVX2_3_tap
-	DECQ    R8
+	DECQ    R10
 	JNE     routeAVX2_3_place
 
 routeAVX2_3_summed:
-	MOVQ    120(AX), DI
-	SHLQ    $0x02, DI
-	ADDQ    (AX), DI
-	ADDQ    SI, DI
-	MOVQ    128(AX), R8
-	SHLQ    $0x02, R8
-	MOVQ    136(AX), R9
+	MOVQ    120(AX), R9
 	SHLQ    $0x02, R9
-	MOVQ    DI, R10
-	VMOVUPS Y0, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y1, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y2, (R10)
-	ADDQ    R9, R10
-	VMOVUPS Y3, (R10)
-	ADDQ    R8, DI
+	ADDQ    (AX), R9
+	ADDQ    R8, R9
+	MOVQ    128(AX), R10
+	SHLQ    $0x02, R10
+	MOVQ    136(AX), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	VMOVUPS Y0, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y1, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y2, (R12)
+	ADDQ    R11, R12
+	VMOVUPS Y3, (R12)
+	ADDQ    R10, R9
+	ADDQ    $0x20, R8
 	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
 	JMP     routeAVX2_3_block
 
 routeAVX2_3_last:
-	LEAQ    masks<>+0(SB), R8
-	SUBQ    DI, R8
-	VMOVUPS 32(R8), Y0
+	LEAQ    masks<>+0(SB), R10
+	SUBQ    R9, R10
+	VMOVUPS 32(R10), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	CMPQ    200(AX), $0x00
 	JEQ     routeAVX2_3_summedlast
-	MOVQ    184(AX), R8
-	TESTQ   R8, R8
+	MOVQ    184(AX), R10
+	TESTQ   R10, R10
 	JEQ     routeAVX2_3_summedlast
-	MOVQ    176(AX), DI
+	MOVQ    176(AX), R9
 
 routeAVX2_3_placelast:
-	MOVQ         (DI), R10
-	ADDQ         144(AX), R10
-	SHLQ         $0x02, R10
-	ADDQ         24(AX), R10
-	ADDQ         SI, R10
-	MOVQ         (DI), R11
-	ADDQ         144(AX), R11
-	SHLQ         $0x02, R11
-	ADDQ         48(AX), R11
-	ADDQ         SI, R11
-	VBROADCASTSS 16(DI), Y5
+	MOVQ         (R9), R12
+	LEAQ         (SI)(R12*4), R12
+	MOVQ         (R9), R13
+	LEAQ         (DI)(R13*4), R13
+	VBROADCASTSS 16(R9), Y5
 	VBROADCASTSS 244(AX), Y6
 	VADDPS       Y6, Y5, Y5
 	VBROADCASTSS 248(AX), Y6
-	ADDQ         $0x18, DI
-	MOVQ         200(AX), R9
+	ADDQ         $0x18, R9
+	MOVQ         200(AX), R11
 
 routeAVX2_3_taplast:
-	VMASKMOVPS (R11), Y0, Y8
-	VMASKMOVPS (R10), Y0, Y7
+	VMASKMOVPS (R13), Y0, Y8
+	VMASKMOVPS (R12), Y0, Y7
 	VCMPPS     $0x00, Y5, Y8, Y8
 	VANDPS     Y8, Y7, Y7
 	VADDPS     Y7, Y1, Y1
-	VMASKMOVPS (R11)(CX*1), Y0, Y8
-	VMASKMOVPS (R10)(CX*1), Y0, Y7
+	VMASKMOVPS (R13)(CX*1), Y0, Y8
+	VMASKMOVPS (R12)(CX*1), Y0, Y7
 	VCMPPS     $0x00, Y5, Y8, Y8
 	VANDPS     Y8, Y7, Y7
 	VADDPS     Y7, Y2, Y2
-	VMASKMOVPS (R11)(CX*2), Y0, Y8
-	VMASKMOVPS (R10)(CX*2), Y0, Y7
+	VMASKMOVPS (R13)(CX*2), Y0, Y8
+	VMASKMOVPS (R12)(CX*2), Y0, Y7
 	VCMPPS     $0x00, Y5, Y8, Y8
 	VANDPS     Y8, Y7, Y7
 	VADDPS     Y7, Y3, Y3
-	VMASKMOVPS (R11)(DX*1), Y0, Y8
-	VMASKMOVPS (R10)(DX*1), Y0, Y7
+	VMASKMOVPS (R13)(DX*1), Y0, Y8
+	VMASKMOVPS (R12)(DX*1), Y0, Y7
 	VCMPPS     $0x00, Y5, Y8, Y8
 	VANDPS     Y8, Y7, Y7
 	VADDPS     Y7, Y4, Y4
 	VADDPS     Y6, Y5, Y5
-	ADDQ       BX, R10
-	ADDQ       BX, R11
-	DECQ       R9
+	ADDQ       BX, R12
+	ADDQ       BX, R13
+	DECQ       R11
 	JNE        routeAVX2_3_taplast
-	DECQ       R8
+	DECQ       R10
 	JNE        routeAVX2_3_placelast
 
 routeAVX2_3_summedlast:
 	MOVQ       120(AX), CX
 	SHLQ       $0x02, CX
 	ADDQ       (AX), CX
-	ADDQ       SI, CX
+	ADDQ       R8, CX
 	MOVQ       128(AX), DX
 	SHLQ       $0x02, DX
 	MOVQ       136(AX), AX
