@@ -11,6 +11,8 @@ const (
 	enough     = 16      // tasks, so that many cores are busy to the end
 	least      = 1 << 15 // cycles, roughly, that are worth a task
 	maxPartial = 1 << 23 // float32 in partial sums of a gradient
+	maxPixels  = 1 << 16 // float32 from the first pixel of a band to the last (gradients only)
+	farApart   = 256     // float32 between pixels: so far apart, few fit into the cache's sets
 )
 
 // A cut divides a pass into tasks: a band of positions by a group of panels.
@@ -47,7 +49,7 @@ func (p *pass) cut(w *Weights) *cut {
 	c := &cut{pass: p, copied: !p.inside()}
 	tasks := p.tasks(w)
 	c.group(w, tasks, 1)
-	c.fit((p.positions() + tasks/c.groups - 1) / max(tasks/c.groups, 1))
+	c.fit(pieces(p.positions(), tasks/c.groups))
 	c.segment(w)
 	return c
 }
@@ -63,9 +65,9 @@ func (p *pass) cutGradient(w *Weights) *cut {
 	c.group(w, tasks, 3)
 	c.pieces = max(1, min(tasks/c.groups, maxPartial/w.size()))
 	c.groups = min(tasks/c.pieces, w.panels())
-	c.panels = (w.panels() + c.groups - 1) / c.groups
-	c.groups = (w.panels() + c.panels - 1) / c.panels
-	c.fit(min(256, (p.positions()+c.pieces-1)/c.pieces))
+	c.panels = pieces(w.panels(), c.groups)
+	c.groups = pieces(w.panels(), c.panels)
+	c.fit(min(max(64, maxPixels/(p.stride[2]*p.in.channels)), pieces(p.positions(), c.pieces)))
 	c.pieces = min(c.pieces, c.bands)
 	c.segment(w)
 	return c
@@ -83,8 +85,8 @@ func (c *cut) group(w *Weights, tasks int, cost float64) {
 	input := float64(c.batch * c.in.size())
 	best := math.Sqrt(cost * float64(tasks) * float64(w.size()) / max(input, 1))
 	c.groups = int(max(1, min(math.Round(best), float64(min(tasks, w.panels())))))
-	c.panels = (w.panels() + c.groups - 1) / c.groups
-	c.groups = (w.panels() + c.panels - 1) / c.panels
+	c.panels = pieces(w.panels(), c.groups)
+	c.groups = pieces(w.panels(), c.panels)
 }
 
 // fit cuts the positions into bands of about that many.

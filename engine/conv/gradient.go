@@ -18,30 +18,18 @@ func (p *pass) gradient(t *cpu.Team, dw, in, dout []float32, w *Weights) {
 	partial := t.Scratch(0, own+shared)[own:]
 	t.Do(c.groups*c.pieces, func(worker, task int) {
 		piece, group := task%c.pieces, task/c.pieces
-		sum := partial[piece*w.size():][:w.size()]
-		from := in
+		mine := t.Scratch(worker, own)
+		g := gradientTask{cut: c, w: w, sum: partial[piece*w.size():][:w.size()], packed: mine[c.scratch():], from: in}
 		if c.copied {
-			from = t.Scratch(worker, own)
+			g.from = mine[:c.scratch()]
 		}
 		first, last := piece*c.bands/c.pieces, (piece+1)*c.bands/c.pieces
 		for band := first; band < last; band++ {
 			if c.copied {
-				c.copyBand(from, in, band)
+				c.copyBand(g.from, in, band)
 			}
-			k := gradientTile{fresh: band == first, runs: c.runs(band), inStep: c.stride[2] * p.in.channels, doutStep: p.out.channels}
-			for i := group * c.panels; i < min((group+1)*c.panels, w.panels()); i++ {
-				panel := w.panel(i)
-				k.dout = dout[panel.group*w.out+panel.first:]
-				k.width, k.channels = panel.width, panel.channels
-				for _, s := range c.segments {
-					each(s.n, tiles[w.level].rows, func(a, b int) {
-						k.in = from[panel.group*w.in+s.at+a:]
-						k.sum = sum[panel.at+(s.weights+a)*panel.width:]
-						k.rows = b - a
-						k.run(w.level)
-					})
-				}
-			}
+			at, n := c.results(band)
+			g.band(band, band == first, dout[at*p.out.channels:][:n*p.out.channels], group)
 		}
 	})
 	w.unpack(t, dw, partial, c.pieces)
@@ -53,13 +41,49 @@ func (c *cut) gradientScratch(w *Weights) (own, shared int) {
 	if c == nil {
 		return 0, 0
 	}
-	return c.scratch(), c.pieces * w.size()
+	return c.scratch() + maxBand*tiles[w.level].wide, c.pieces * w.size()
 }
 
-// A run is a row of pixels.
-type run struct {
-	in, dout int // where the first begins
-	n        int
+type gradientTask struct {
+	*cut
+	w      *Weights
+	from   []float32 // the input, or the copy of a band
+	packed []float32 // one panel of a band of the result's gradient
+	sum    []float32
+}
+
+// band adds up the gradients of a band for a group of panels. dout is what of
+// the result's gradient the band has.
+func (g *gradientTask) band(band int, fresh bool, dout []float32, group int) {
+	k := gradientTile{fresh: fresh, runs: g.runs(band), inStep: g.stride[2] * g.in.channels}
+	for i := group * g.panels; i < min((group+1)*g.panels, g.w.panels()); i++ {
+		panel := g.w.panel(i)
+		k.width, k.dout, k.doutStep = panel.width, dout[panel.group*g.w.out+panel.first:], g.out.channels
+		if panel.channels < panel.width || g.out.channels >= farApart {
+			k.dout, k.doutStep = packPanel(g.packed, k.dout, g.out.channels, panel), panel.width
+		}
+		for _, s := range g.segments {
+			each(s.n, tiles[g.w.level].rows, func(from, to int) {
+				k.in = g.from[panel.group*g.w.in+s.at+from:]
+				k.sum = g.sum[panel.row(g.w, 0, s.weights+from):]
+				k.rows = to - from
+				k.run(g.w.level)
+			})
+		}
+	}
+}
+
+// packPanel puts the channels of a panel side by side for all pixels, with
+// zeros for channels past the last.
+func packPanel(to, from []float32, channels int, p panel) []float32 {
+	n := 0
+	for at := 0; at < len(from); at += channels {
+		row := to[n:][:p.width]
+		copy(row, from[at:][:p.channels])
+		clear(row[p.channels:])
+		n += p.width
+	}
+	return to[:n]
 }
 
 // runs lists the rows of a band.
@@ -67,11 +91,23 @@ func (c *cut) runs(band int) []run {
 	runs := make([]run, 0, c.slabs*pieces(c.count[1], c.rows))
 	for i, r := range c.regions(band) {
 		for h := r.h[0]; h < r.h[1]; h++ {
-			in, dout := c.starts(i, r, h)
-			runs = append(runs, run{in, dout, r.w[1] - r.w[0]})
+			in, _ := c.starts(i, r, h)
+			runs = append(runs, run{in, r.w[1] - r.w[0]})
 		}
 	}
 	return runs
+}
+
+// results returns the pixels of the result that a band has: those of whole
+// rows, or of a part of one, and so side by side.
+func (c *cut) results(band int) (first, n int) {
+	for i, r := range c.regions(band) {
+		if i == 0 {
+			_, first = c.starts(i, r, r.h[0])
+		}
+		n += (r.h[1] - r.h[0]) * (r.w[1] - r.w[0])
+	}
+	return first / c.out.channels, n
 }
 
 // unpack adds up that many packed gradients and writes them in w's order.

@@ -38,11 +38,11 @@ func (t *gradientTile) run(level cpu.Level) {
 	runs, count := &t.runs[0].in, len(t.runs)
 	switch {
 	case level == cpu.AVX2:
-		gradientAVX2(in, dout, runs, count, t.inStep, t.doutStep, sum, t.rows, t.channels, t.fresh)
+		gradientAVX2(in, dout, runs, count, t.inStep, t.doutStep, sum, t.rows, t.fresh)
 	case t.width == 16:
-		gradientAVX512Narrow(in, dout, runs, count, t.inStep, t.doutStep, sum, t.rows, t.channels, t.fresh)
+		gradientAVX512Narrow(in, dout, runs, count, t.inStep, t.doutStep, sum, t.rows, t.fresh)
 	default:
-		gradientAVX512(in, dout, runs, count, t.inStep, t.doutStep, sum, t.rows, t.channels, t.fresh)
+		gradientAVX512(in, dout, runs, count, t.inStep, t.doutStep, sum, t.rows, t.fresh)
 	}
 }
 

@@ -71,44 +71,53 @@ func (t *tile) store(to int, sum [4]float32) {
 // of the input that lie side by side, the sum over pixels of their products
 // with the channels of one panel of the result's gradient.
 type gradientTile struct {
-	in, dout         []float32
-	runs             []run
-	inStep, doutStep int       // from one pixel of a run to the next
-	sum              []float32 // rows x width
-	fresh            bool      // sum is written, not added to
-	rows             int
-	channels         int
-	width            int
+	in       []float32
+	runs     []run
+	inStep   int       // from one pixel of a run to the next
+	dout     []float32 // the pixels of all runs
+	doutStep int       // from one pixel to the next
+	sum      []float32 // [rows][width]
+	fresh    bool      // sum is written, not added to
+	rows     int
+	width    int
 }
 
-// portable computes a gradient tile, two by two values at a time.
+// A run is a row of pixels of the input.
+type run struct {
+	in int // where the first begins
+	n  int
+}
+
+// portable computes a gradient tile of 4 channels, two by two values at a time.
 func (t *gradientTile) portable() {
 	for r := 0; r < t.rows; r += 2 {
-		for c := 0; c < t.channels; c += 2 {
-			t.square(r, min(r+1, t.rows-1), c, min(c+1, t.channels-1))
+		s := min(r+1, t.rows-1) // at an odd end the last row is computed twice
+		for c := 0; c < 4; c += 2 {
+			t.square(r, s, c)
 		}
 	}
 }
 
-// square computes rows r and s at channels c and d, which may be the same.
-func (t *gradientTile) square(r, s, c, d int) {
-	var rc, rd, sc, sd float32
+// square computes rows r and s at channels c and c+1.
+func (t *gradientTile) square(r, s, c int) {
+	var r0, r1, s0, s1 float32
+	dout := c
 	for _, run := range t.runs {
-		in, dout := run.in, run.dout
+		at := run.in
 		for range run.n {
-			x, y := t.in[in+r], t.in[in+s]
-			g, h := t.dout[dout+c], t.dout[dout+d]
-			rc += x * g
-			rd += x * h
-			sc += y * g
-			sd += y * h
-			in += t.inStep
+			x, y := t.in[at+r], t.in[at+s]
+			g, h := t.dout[dout], t.dout[dout+1]
+			r0 += x * g
+			r1 += x * h
+			s0 += y * g
+			s1 += y * h
+			at += t.inStep
 			dout += t.doutStep
 		}
 	}
-	r, s = r*t.width, s*t.width
+	sumR, sumS := t.sum[r*4+c:][:2], t.sum[s*4+c:][:2]
 	if !t.fresh {
-		rc, rd, sc, sd = rc+t.sum[r+c], rd+t.sum[r+d], sc+t.sum[s+c], sd+t.sum[s+d]
+		r0, r1, s0, s1 = r0+sumR[0], r1+sumR[1], s0+sumS[0], s1+sumS[1]
 	}
-	t.sum[r+c], t.sum[r+d], t.sum[s+c], t.sum[s+d] = rc, rd, sc, sd
+	sumR[0], sumR[1], sumS[0], sumS[1] = r0, r1, s0, s1
 }

@@ -12,7 +12,7 @@ func tileAVX512(in *float32, at *int, rows int, segments *int, count int, weight
 // gradientAVX512 computes a gradient tile.
 //
 //go:noescape
-func gradientAVX512(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, channels int, fresh bool)
+func gradientAVX512(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, fresh bool)
 
 // tileAVX512Narrow computes a tile.
 //
@@ -22,7 +22,7 @@ func tileAVX512Narrow(in *float32, at *int, rows int, segments *int, count int, 
 // gradientAVX512Narrow computes a gradient tile.
 //
 //go:noescape
-func gradientAVX512Narrow(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, channels int, fresh bool)
+func gradientAVX512Narrow(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, fresh bool)
 
 // tileAVX2 computes a tile.
 //
@@ -32,4 +32,4 @@ func tileAVX2(in *float32, at *int, rows int, segments *int, count int, weights 
 // gradientAVX2 computes a gradient tile.
 //
 //go:noescape
-func gradientAVX2(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, channels int, fresh bool)
+func gradientAVX2(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, fresh bool)

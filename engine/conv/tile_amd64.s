@@ -856,16 +856,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func gradientAVX512(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, channels int, fresh bool)
+// func gradientAVX512(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, fresh bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·gradientAVX512(SB), NOSPLIT, $0-73
-	MOVQ   channels+64(FP), CX
-	MOVQ   $0x0000000000000001, AX
-	SHLQ   CL, AX
-	DECQ   AX
-	KMOVW  AX, K1
-	SHRQ   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·gradientAVX512(SB), NOSPLIT, $0-65
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -894,93 +887,85 @@ TEXT ·gradientAVX512(SB), NOSPLIT, $0-73
 	MOVQ   dout+8(FP), BX
 	MOVQ   runs+16(FP), CX
 	MOVQ   count+24(FP), DX
-	MOVQ   inStep+32(FP), R9
-	MOVQ   doutStep+40(FP), R10
+	MOVQ   inStep+32(FP), R8
+	MOVQ   doutStep+40(FP), R9
+	SHLQ   $0x02, R8
 	SHLQ   $0x02, R9
-	SHLQ   $0x02, R10
-	CMPQ   channels+64(FP), $0x20
-	JNE    partial
 	CMPQ   rows+56(FP), $0x0c
-	JE     full12
+	JE     rows12
 	CMPQ   rows+56(FP), $0x0b
-	JE     full11
+	JE     rows11
 	CMPQ   rows+56(FP), $0x0a
-	JE     full10
+	JE     rows10
 	CMPQ   rows+56(FP), $0x09
-	JE     full9
+	JE     rows9
 	CMPQ   rows+56(FP), $0x08
-	JE     full8
+	JE     rows8
 	CMPQ   rows+56(FP), $0x07
-	JE     full7
+	JE     rows7
 	CMPQ   rows+56(FP), $0x06
-	JE     full6
+	JE     rows6
 	CMPQ   rows+56(FP), $0x05
-	JE     full5
+	JE     rows5
 	CMPQ   rows+56(FP), $0x04
-	JE     full4
+	JE     rows4
 	CMPQ   rows+56(FP), $0x03
-	JE     full3
+	JE     rows3
 	CMPQ   rows+56(FP), $0x02
-	JE     full2
+	JE     rows2
 
-full1:
+rows1:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop1:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop1:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop1
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop1
 	DECQ         DX
-	JNZ          full1
+	JNZ          rows1
 	JMP          add
 
-full2:
+rows2:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop2:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop2:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
 	VBROADCASTSS 4(SI), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop2
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop2
 	DECQ         DX
-	JNZ          full2
+	JNZ          rows2
 	JMP          add
 
-full3:
+rows3:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop3:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop3:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -990,25 +975,23 @@ fullLoop3:
 	VBROADCASTSS 8(SI), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop3
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop3
 	DECQ         DX
-	JNZ          full3
+	JNZ          rows3
 	JMP          add
 
-full4:
+rows4:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop4:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop4:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1021,25 +1004,23 @@ fullLoop4:
 	VBROADCASTSS 12(SI), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop4
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop4
 	DECQ         DX
-	JNZ          full4
+	JNZ          rows4
 	JMP          add
 
-full5:
+rows5:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop5:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop5:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1055,25 +1036,23 @@ fullLoop5:
 	VBROADCASTSS 16(SI), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop5
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop5
 	DECQ         DX
-	JNZ          full5
+	JNZ          rows5
 	JMP          add
 
-full6:
+rows6:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop6:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop6:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1092,25 +1071,23 @@ fullLoop6:
 	VBROADCASTSS 20(SI), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop6
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop6
 	DECQ         DX
-	JNZ          full6
+	JNZ          rows6
 	JMP          add
 
-full7:
+rows7:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop7:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop7:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1132,25 +1109,23 @@ fullLoop7:
 	VBROADCASTSS 24(SI), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop7
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop7
 	DECQ         DX
-	JNZ          full7
+	JNZ          rows7
 	JMP          add
 
-full8:
+rows8:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop8:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop8:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1175,25 +1150,23 @@ fullLoop8:
 	VBROADCASTSS 28(SI), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop8
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop8
 	DECQ         DX
-	JNZ          full8
+	JNZ          rows8
 	JMP          add
 
-full9:
+rows9:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop9:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop9:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1221,25 +1194,23 @@ fullLoop9:
 	VBROADCASTSS 32(SI), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop9
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop9
 	DECQ         DX
-	JNZ          full9
+	JNZ          rows9
 	JMP          add
 
-full10:
+rows10:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop10:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop10:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1270,25 +1241,23 @@ fullLoop10:
 	VBROADCASTSS 36(SI), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop10
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop10
 	DECQ         DX
-	JNZ          full10
+	JNZ          rows10
 	JMP          add
 
-full11:
+rows11:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop11:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop11:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1322,25 +1291,23 @@ fullLoop11:
 	VBROADCASTSS 40(SI), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop11
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop11
 	DECQ         DX
-	JNZ          full11
+	JNZ          rows11
 	JMP          add
 
-full12:
+rows12:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop12:
-	VMOVUPS      (DI), Z24
-	VMOVUPS      64(DI), Z25
+loop12:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -1377,503 +1344,17 @@ fullLoop12:
 	VBROADCASTSS 44(SI), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop12
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop12
 	DECQ         DX
-	JNZ          full12
-	JMP          add
-
-partial:
-	CMPQ rows+56(FP), $0x0c
-	JE   part12
-	CMPQ rows+56(FP), $0x0b
-	JE   part11
-	CMPQ rows+56(FP), $0x0a
-	JE   part10
-	CMPQ rows+56(FP), $0x09
-	JE   part9
-	CMPQ rows+56(FP), $0x08
-	JE   part8
-	CMPQ rows+56(FP), $0x07
-	JE   part7
-	CMPQ rows+56(FP), $0x06
-	JE   part6
-	CMPQ rows+56(FP), $0x05
-	JE   part5
-	CMPQ rows+56(FP), $0x04
-	JE   part4
-	CMPQ rows+56(FP), $0x03
-	JE   part3
-	CMPQ rows+56(FP), $0x02
-	JE   part2
-
-part1:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop1:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop1
-	DECQ         DX
-	JNZ          part1
-	JMP          add
-
-part2:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop2:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop2
-	DECQ         DX
-	JNZ          part2
-	JMP          add
-
-part3:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop3:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop3
-	DECQ         DX
-	JNZ          part3
-	JMP          add
-
-part4:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop4:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop4
-	DECQ         DX
-	JNZ          part4
-	JMP          add
-
-part5:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop5:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop5
-	DECQ         DX
-	JNZ          part5
-	JMP          add
-
-part6:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop6:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop6
-	DECQ         DX
-	JNZ          part6
-	JMP          add
-
-part7:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop7:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(SI), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop7
-	DECQ         DX
-	JNZ          part7
-	JMP          add
-
-part8:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop8:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(SI), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(SI), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop8
-	DECQ         DX
-	JNZ          part8
-	JMP          add
-
-part9:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop9:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(SI), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(SI), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 32(SI), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop9
-	DECQ         DX
-	JNZ          part9
-	JMP          add
-
-part10:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop10:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(SI), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(SI), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 32(SI), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 36(SI), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop10
-	DECQ         DX
-	JNZ          part10
-	JMP          add
-
-part11:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop11:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(SI), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(SI), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 32(SI), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 36(SI), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 40(SI), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop11
-	DECQ         DX
-	JNZ          part11
-	JMP          add
-
-part12:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop12:
-	VMOVUPS.Z    (DI), K1, Z24
-	VMOVUPS.Z    64(DI), K2, Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(SI), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(SI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(SI), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(SI), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(SI), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(SI), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 32(SI), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 36(SI), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 40(SI), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 44(SI), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop12
-	DECQ         DX
-	JNZ          part12
+	JNZ          rows12
 
 add:
 	MOVQ   rows+56(FP), AX
 	MOVQ   sum+48(FP), BX
-	CMPB   fresh+72(FP), $0x00
+	CMPB   fresh+64(FP), $0x00
 	JNE    store
 	CMPQ   AX, $0x00
 	JLE    store
@@ -2633,16 +2114,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func gradientAVX512Narrow(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, channels int, fresh bool)
+// func gradientAVX512Narrow(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, fresh bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·gradientAVX512Narrow(SB), NOSPLIT, $0-73
-	MOVQ   channels+64(FP), CX
-	MOVQ   $0x0000000000000001, AX
-	SHLQ   CL, AX
-	DECQ   AX
-	KMOVW  AX, K1
-	SHRQ   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·gradientAVX512Narrow(SB), NOSPLIT, $0-65
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -2659,111 +2133,101 @@ TEXT ·gradientAVX512Narrow(SB), NOSPLIT, $0-73
 	MOVQ   dout+8(FP), BX
 	MOVQ   runs+16(FP), CX
 	MOVQ   count+24(FP), DX
-	MOVQ   inStep+32(FP), R9
-	MOVQ   doutStep+40(FP), R10
+	MOVQ   inStep+32(FP), R8
+	MOVQ   doutStep+40(FP), R9
+	SHLQ   $0x02, R8
 	SHLQ   $0x02, R9
-	SHLQ   $0x02, R10
-	CMPQ   channels+64(FP), $0x10
-	JNE    partial
 	CMPQ   rows+56(FP), $0x0c
-	JE     full12
+	JE     rows12
 	CMPQ   rows+56(FP), $0x0b
-	JE     full11
+	JE     rows11
 	CMPQ   rows+56(FP), $0x0a
-	JE     full10
+	JE     rows10
 	CMPQ   rows+56(FP), $0x09
-	JE     full9
+	JE     rows9
 	CMPQ   rows+56(FP), $0x08
-	JE     full8
+	JE     rows8
 	CMPQ   rows+56(FP), $0x07
-	JE     full7
+	JE     rows7
 	CMPQ   rows+56(FP), $0x06
-	JE     full6
+	JE     rows6
 	CMPQ   rows+56(FP), $0x05
-	JE     full5
+	JE     rows5
 	CMPQ   rows+56(FP), $0x04
-	JE     full4
+	JE     rows4
 	CMPQ   rows+56(FP), $0x03
-	JE     full3
+	JE     rows3
 	CMPQ   rows+56(FP), $0x02
-	JE     full2
+	JE     rows2
 
-full1:
+rows1:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop1:
-	VMOVUPS      (DI), Z12
+loop1:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop1
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop1
 	DECQ         DX
-	JNZ          full1
+	JNZ          rows1
 	JMP          add
 
-full2:
+rows2:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop2:
-	VMOVUPS      (DI), Z12
+loop2:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
 	VFMADD231PS  Z12, Z13, Z1
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop2
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop2
 	DECQ         DX
-	JNZ          full2
+	JNZ          rows2
 	JMP          add
 
-full3:
+rows3:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop3:
-	VMOVUPS      (DI), Z12
+loop3:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
 	VFMADD231PS  Z12, Z13, Z1
 	VBROADCASTSS 8(SI), Z13
 	VFMADD231PS  Z12, Z13, Z2
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop3
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop3
 	DECQ         DX
-	JNZ          full3
+	JNZ          rows3
 	JMP          add
 
-full4:
+rows4:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop4:
-	VMOVUPS      (DI), Z12
+loop4:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2772,24 +2236,22 @@ fullLoop4:
 	VFMADD231PS  Z12, Z13, Z2
 	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z12, Z13, Z3
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop4
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop4
 	DECQ         DX
-	JNZ          full4
+	JNZ          rows4
 	JMP          add
 
-full5:
+rows5:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop5:
-	VMOVUPS      (DI), Z12
+loop5:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2800,24 +2262,22 @@ fullLoop5:
 	VFMADD231PS  Z12, Z13, Z3
 	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z12, Z13, Z4
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop5
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop5
 	DECQ         DX
-	JNZ          full5
+	JNZ          rows5
 	JMP          add
 
-full6:
+rows6:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop6:
-	VMOVUPS      (DI), Z12
+loop6:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2830,24 +2290,22 @@ fullLoop6:
 	VFMADD231PS  Z12, Z13, Z4
 	VBROADCASTSS 20(SI), Z13
 	VFMADD231PS  Z12, Z13, Z5
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop6
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop6
 	DECQ         DX
-	JNZ          full6
+	JNZ          rows6
 	JMP          add
 
-full7:
+rows7:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop7:
-	VMOVUPS      (DI), Z12
+loop7:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2862,24 +2320,22 @@ fullLoop7:
 	VFMADD231PS  Z12, Z13, Z5
 	VBROADCASTSS 24(SI), Z13
 	VFMADD231PS  Z12, Z13, Z6
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop7
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop7
 	DECQ         DX
-	JNZ          full7
+	JNZ          rows7
 	JMP          add
 
-full8:
+rows8:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop8:
-	VMOVUPS      (DI), Z12
+loop8:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2896,24 +2352,22 @@ fullLoop8:
 	VFMADD231PS  Z12, Z13, Z6
 	VBROADCASTSS 28(SI), Z13
 	VFMADD231PS  Z12, Z13, Z7
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop8
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop8
 	DECQ         DX
-	JNZ          full8
+	JNZ          rows8
 	JMP          add
 
-full9:
+rows9:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop9:
-	VMOVUPS      (DI), Z12
+loop9:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2932,24 +2386,22 @@ fullLoop9:
 	VFMADD231PS  Z12, Z13, Z7
 	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z12, Z13, Z8
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop9
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop9
 	DECQ         DX
-	JNZ          full9
+	JNZ          rows9
 	JMP          add
 
-full10:
+rows10:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop10:
-	VMOVUPS      (DI), Z12
+loop10:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -2970,24 +2422,22 @@ fullLoop10:
 	VFMADD231PS  Z12, Z13, Z8
 	VBROADCASTSS 36(SI), Z13
 	VFMADD231PS  Z12, Z13, Z9
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop10
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop10
 	DECQ         DX
-	JNZ          full10
+	JNZ          rows10
 	JMP          add
 
-full11:
+rows11:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop11:
-	VMOVUPS      (DI), Z12
+loop11:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -3010,24 +2460,22 @@ fullLoop11:
 	VFMADD231PS  Z12, Z13, Z9
 	VBROADCASTSS 40(SI), Z13
 	VFMADD231PS  Z12, Z13, Z10
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop11
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop11
 	DECQ         DX
-	JNZ          full11
+	JNZ          rows11
 	JMP          add
 
-full12:
+rows12:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop12:
-	VMOVUPS      (DI), Z12
+loop12:
+	VMOVUPS      (BX), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS 4(SI), Z13
@@ -3052,413 +2500,17 @@ fullLoop12:
 	VFMADD231PS  Z12, Z13, Z10
 	VBROADCASTSS 44(SI), Z13
 	VFMADD231PS  Z12, Z13, Z11
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop12
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop12
 	DECQ         DX
-	JNZ          full12
-	JMP          add
-
-partial:
-	CMPQ rows+56(FP), $0x0c
-	JE   part12
-	CMPQ rows+56(FP), $0x0b
-	JE   part11
-	CMPQ rows+56(FP), $0x0a
-	JE   part10
-	CMPQ rows+56(FP), $0x09
-	JE   part9
-	CMPQ rows+56(FP), $0x08
-	JE   part8
-	CMPQ rows+56(FP), $0x07
-	JE   part7
-	CMPQ rows+56(FP), $0x06
-	JE   part6
-	CMPQ rows+56(FP), $0x05
-	JE   part5
-	CMPQ rows+56(FP), $0x04
-	JE   part4
-	CMPQ rows+56(FP), $0x03
-	JE   part3
-	CMPQ rows+56(FP), $0x02
-	JE   part2
-
-part1:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop1:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop1
-	DECQ         DX
-	JNZ          part1
-	JMP          add
-
-part2:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop2:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop2
-	DECQ         DX
-	JNZ          part2
-	JMP          add
-
-part3:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop3:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop3
-	DECQ         DX
-	JNZ          part3
-	JMP          add
-
-part4:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop4:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop4
-	DECQ         DX
-	JNZ          part4
-	JMP          add
-
-part5:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop5:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop5
-	DECQ         DX
-	JNZ          part5
-	JMP          add
-
-part6:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop6:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop6
-	DECQ         DX
-	JNZ          part6
-	JMP          add
-
-part7:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop7:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	VBROADCASTSS 24(SI), Z13
-	VFMADD231PS  Z12, Z13, Z6
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop7
-	DECQ         DX
-	JNZ          part7
-	JMP          add
-
-part8:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop8:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	VBROADCASTSS 24(SI), Z13
-	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 28(SI), Z13
-	VFMADD231PS  Z12, Z13, Z7
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop8
-	DECQ         DX
-	JNZ          part8
-	JMP          add
-
-part9:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop9:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	VBROADCASTSS 24(SI), Z13
-	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 28(SI), Z13
-	VFMADD231PS  Z12, Z13, Z7
-	VBROADCASTSS 32(SI), Z13
-	VFMADD231PS  Z12, Z13, Z8
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop9
-	DECQ         DX
-	JNZ          part9
-	JMP          add
-
-part10:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop10:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	VBROADCASTSS 24(SI), Z13
-	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 28(SI), Z13
-	VFMADD231PS  Z12, Z13, Z7
-	VBROADCASTSS 32(SI), Z13
-	VFMADD231PS  Z12, Z13, Z8
-	VBROADCASTSS 36(SI), Z13
-	VFMADD231PS  Z12, Z13, Z9
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop10
-	DECQ         DX
-	JNZ          part10
-	JMP          add
-
-part11:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop11:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	VBROADCASTSS 24(SI), Z13
-	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 28(SI), Z13
-	VFMADD231PS  Z12, Z13, Z7
-	VBROADCASTSS 32(SI), Z13
-	VFMADD231PS  Z12, Z13, Z8
-	VBROADCASTSS 36(SI), Z13
-	VFMADD231PS  Z12, Z13, Z9
-	VBROADCASTSS 40(SI), Z13
-	VFMADD231PS  Z12, Z13, Z10
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop11
-	DECQ         DX
-	JNZ          part11
-	JMP          add
-
-part12:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop12:
-	VMOVUPS.Z    (DI), K1, Z12
-	VBROADCASTSS (SI), Z13
-	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(SI), Z13
-	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(SI), Z13
-	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(SI), Z13
-	VFMADD231PS  Z12, Z13, Z3
-	VBROADCASTSS 16(SI), Z13
-	VFMADD231PS  Z12, Z13, Z4
-	VBROADCASTSS 20(SI), Z13
-	VFMADD231PS  Z12, Z13, Z5
-	VBROADCASTSS 24(SI), Z13
-	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 28(SI), Z13
-	VFMADD231PS  Z12, Z13, Z7
-	VBROADCASTSS 32(SI), Z13
-	VFMADD231PS  Z12, Z13, Z8
-	VBROADCASTSS 36(SI), Z13
-	VFMADD231PS  Z12, Z13, Z9
-	VBROADCASTSS 40(SI), Z13
-	VFMADD231PS  Z12, Z13, Z10
-	VBROADCASTSS 44(SI), Z13
-	VFMADD231PS  Z12, Z13, Z11
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop12
-	DECQ         DX
-	JNZ          part12
+	JNZ          rows12
 
 add:
 	MOVQ   rows+56(FP), AX
 	MOVQ   sum+48(FP), BX
-	CMPB   fresh+72(FP), $0x00
+	CMPB   fresh+64(FP), $0x00
 	JNE    store
 	CMPQ   AX, $0x00
 	JLE    store
@@ -3971,13 +3023,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func gradientAVX2(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, channels int, fresh bool)
+// func gradientAVX2(in *float32, dout *float32, runs *int, count int, inStep int, doutStep int, sum *float32, rows int, fresh bool)
 // Requires: AVX, FMA3
-TEXT ·gradientAVX2(SB), NOSPLIT, $0-73
-	LEAQ   tails<>+64(SB), R13
-	MOVQ   channels+64(FP), R12
-	SHLQ   $0x02, R12
-	SUBQ   R12, R13
+TEXT ·gradientAVX2(SB), NOSPLIT, $0-65
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3994,81 +3042,73 @@ TEXT ·gradientAVX2(SB), NOSPLIT, $0-73
 	MOVQ   dout+8(FP), BX
 	MOVQ   runs+16(FP), CX
 	MOVQ   count+24(FP), DX
-	MOVQ   inStep+32(FP), R9
-	MOVQ   doutStep+40(FP), R10
+	MOVQ   inStep+32(FP), R8
+	MOVQ   doutStep+40(FP), R9
+	SHLQ   $0x02, R8
 	SHLQ   $0x02, R9
-	SHLQ   $0x02, R10
-	CMPQ   channels+64(FP), $0x10
-	JNE    partial
 	CMPQ   rows+56(FP), $0x06
-	JE     full6
+	JE     rows6
 	CMPQ   rows+56(FP), $0x05
-	JE     full5
+	JE     rows5
 	CMPQ   rows+56(FP), $0x04
-	JE     full4
+	JE     rows4
 	CMPQ   rows+56(FP), $0x03
-	JE     full3
+	JE     rows3
 	CMPQ   rows+56(FP), $0x02
-	JE     full2
+	JE     rows2
 
-full1:
+rows1:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop1:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
+loop1:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop1
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop1
 	DECQ         DX
-	JNZ          full1
+	JNZ          rows1
 	JMP          add
 
-full2:
+rows2:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop2:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
+loop2:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
 	VBROADCASTSS 4(SI), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop2
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop2
 	DECQ         DX
-	JNZ          full2
+	JNZ          rows2
 	JMP          add
 
-full3:
+rows3:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop3:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
+loop3:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -4078,25 +3118,23 @@ fullLoop3:
 	VBROADCASTSS 8(SI), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop3
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop3
 	DECQ         DX
-	JNZ          full3
+	JNZ          rows3
 	JMP          add
 
-full4:
+rows4:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop4:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
+loop4:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -4109,25 +3147,23 @@ fullLoop4:
 	VBROADCASTSS 12(SI), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop4
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop4
 	DECQ         DX
-	JNZ          full4
+	JNZ          rows4
 	JMP          add
 
-full5:
+rows5:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop5:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
+loop5:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -4143,25 +3179,23 @@ fullLoop5:
 	VBROADCASTSS 16(SI), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop5
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop5
 	DECQ         DX
-	JNZ          full5
+	JNZ          rows5
 	JMP          add
 
-full6:
+rows6:
 	MOVQ (CX), SI
 	LEAQ (AX)(SI*4), SI
 	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
+	ADDQ $0x10, CX
 
-fullLoop6:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
+loop6:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -4180,218 +3214,17 @@ fullLoop6:
 	VBROADCASTSS 20(SI), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          fullLoop6
+	ADDQ         R8, SI
+	ADDQ         R9, BX
+	DECQ         DI
+	JNZ          loop6
 	DECQ         DX
-	JNZ          full6
-	JMP          add
-
-partial:
-	CMPQ rows+56(FP), $0x06
-	JE   part6
-	CMPQ rows+56(FP), $0x05
-	JE   part5
-	CMPQ rows+56(FP), $0x04
-	JE   part4
-	CMPQ rows+56(FP), $0x03
-	JE   part3
-	CMPQ rows+56(FP), $0x02
-	JE   part2
-
-part1:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop1:
-	VMOVUPS      (R13), Y15
-	VMASKMOVPS   (DI), Y15, Y12
-	VMOVUPS      32(R13), Y15
-	VMASKMOVPS   32(DI), Y15, Y13
-	VBROADCASTSS (SI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop1
-	DECQ         DX
-	JNZ          part1
-	JMP          add
-
-part2:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop2:
-	VMOVUPS      (R13), Y15
-	VMASKMOVPS   (DI), Y15, Y12
-	VMOVUPS      32(R13), Y15
-	VMASKMOVPS   32(DI), Y15, Y13
-	VBROADCASTSS (SI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(SI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop2
-	DECQ         DX
-	JNZ          part2
-	JMP          add
-
-part3:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop3:
-	VMOVUPS      (R13), Y15
-	VMASKMOVPS   (DI), Y15, Y12
-	VMOVUPS      32(R13), Y15
-	VMASKMOVPS   32(DI), Y15, Y13
-	VBROADCASTSS (SI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(SI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(SI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop3
-	DECQ         DX
-	JNZ          part3
-	JMP          add
-
-part4:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop4:
-	VMOVUPS      (R13), Y15
-	VMASKMOVPS   (DI), Y15, Y12
-	VMOVUPS      32(R13), Y15
-	VMASKMOVPS   32(DI), Y15, Y13
-	VBROADCASTSS (SI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(SI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(SI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(SI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop4
-	DECQ         DX
-	JNZ          part4
-	JMP          add
-
-part5:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop5:
-	VMOVUPS      (R13), Y15
-	VMASKMOVPS   (DI), Y15, Y12
-	VMOVUPS      32(R13), Y15
-	VMASKMOVPS   32(DI), Y15, Y13
-	VBROADCASTSS (SI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(SI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(SI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(SI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(SI), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop5
-	DECQ         DX
-	JNZ          part5
-	JMP          add
-
-part6:
-	MOVQ (CX), SI
-	LEAQ (AX)(SI*4), SI
-	MOVQ 8(CX), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ 16(CX), R8
-	ADDQ $0x18, CX
-
-partLoop6:
-	VMOVUPS      (R13), Y15
-	VMASKMOVPS   (DI), Y15, Y12
-	VMOVUPS      32(R13), Y15
-	VMASKMOVPS   32(DI), Y15, Y13
-	VBROADCASTSS (SI), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(SI), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(SI), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(SI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(SI), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(SI), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R9, SI
-	ADDQ         R10, DI
-	DECQ         R8
-	JNZ          partLoop6
-	DECQ         DX
-	JNZ          part6
+	JNZ          rows6
 
 add:
 	MOVQ   rows+56(FP), AX
 	MOVQ   sum+48(FP), BX
-	CMPB   fresh+72(FP), $0x00
+	CMPB   fresh+64(FP), $0x00
 	JNE    store
 	CMPQ   AX, $0x00
 	JLE    store

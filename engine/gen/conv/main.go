@@ -213,13 +213,12 @@ func (s shape) addAndStore() {
 // gradient writes the kernel of gradientTile.run. Its inner loop steps through
 // the pixels of a run; the values of the rows lie side by side in the input.
 func (s shape) gradient() {
-	TEXT("gradient"+s.name, NOSPLIT, "func(in, dout *float32, runs *int, count, inStep, doutStep int, sum *float32, rows, channels int, fresh bool)")
+	TEXT("gradient"+s.name, NOSPLIT, "func(in, dout *float32, runs *int, count, inStep, doutStep int, sum *float32, rows int, fresh bool)")
 	Pragma("noescape")
 	Doc("gradient" + s.name + " computes a gradient tile.")
 	in, dout, runs, count := RAX, RBX, RCX, RDX
-	x, g, pixels, inStep, doutStep := RSI, RDI, R8, R9, R10
+	x, pixels, inStep, doutStep := RSI, RDI, R8, R9
 
-	s.masks()
 	s.all(func(row, v int) { VXORPS(s.sum(row, v), s.sum(row, v), s.sum(row, v)) })
 	Load(Param("in"), in)
 	Load(Param("dout"), dout)
@@ -229,36 +228,26 @@ func (s shape) gradient() {
 	Load(Param("doutStep"), doutStep)
 	SHLQ(Imm(2), inStep)
 	SHLQ(Imm(2), doutStep)
-	loops := func(kind string, load func(m Mem, v int, to VecPhysical)) {
-		s.dispatch(param("rows"), kind)
-		for r := 1; r <= s.rows; r++ {
-			Label(label(kind, r))
-			MOVQ(Mem{Base: runs}, x)
-			LEAQ(Mem{Base: in, Index: x, Scale: 4}, x)
-			MOVQ(Mem{Base: runs, Disp: 8}, g)
-			LEAQ(Mem{Base: dout, Index: g, Scale: 4}, g)
-			MOVQ(Mem{Base: runs, Disp: 16}, pixels)
-			ADDQ(Imm(24), runs)
-			Label(label(kind+"Loop", r))
-			for v := range s.vectors {
-				load(Mem{Base: g, Disp: 4 * s.lanes * v}, v, s.free(v))
-			}
-			s.multiply(r, func(row int) Mem { return Mem{Base: x, Disp: 4 * row} })
-			ADDQ(inStep, x)
-			ADDQ(doutStep, g)
-			DECQ(pixels)
-			JNZ(LabelRef(label(kind+"Loop", r)))
-			DECQ(count)
-			JNZ(LabelRef(label(kind, r)))
-			JMP(LabelRef("add"))
+	s.dispatch(param("rows"), "rows")
+	for r := 1; r <= s.rows; r++ {
+		Label(label("rows", r))
+		MOVQ(Mem{Base: runs}, x)
+		LEAQ(Mem{Base: in, Index: x, Scale: 4}, x)
+		MOVQ(Mem{Base: runs, Disp: 8}, pixels)
+		ADDQ(Imm(16), runs)
+		Label(label("loop", r))
+		for v := range s.vectors {
+			VMOVUPS(Mem{Base: dout, Disp: 4 * s.lanes * v}, s.free(v))
 		}
+		s.multiply(r, func(row int) Mem { return Mem{Base: x, Disp: 4 * row} })
+		ADDQ(inStep, x)
+		ADDQ(doutStep, dout)
+		DECQ(pixels)
+		JNZ(LabelRef(label("loop", r)))
+		DECQ(count)
+		JNZ(LabelRef(label("rows", r)))
+		JMP(LabelRef("add"))
 	}
-	CMPQ(param("channels"), Imm(uint64(s.width())))
-	JNE(LabelRef("partial"))
-	loops("full", func(m Mem, v int, to VecPhysical) { VMOVUPS(m, to) })
-	Label("partial")
-	loops("part", s.load)
-
 	Label("add")
 	rows, sum := RAX, RBX
 	Load(Param("rows"), rows)
