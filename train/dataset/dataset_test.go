@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -366,6 +367,31 @@ func TestGreyArraysResizeAsPictures(t *testing.T) {
 	grey := readAll(t, array)[0]
 	if colours := readAll(t, picture)[0]; !slices.Equal(colours, slices.Concat(grey, grey, grey)) {
 		t.Error("a picture and an array of the same pixels differ")
+	}
+}
+
+// A picture of one colour keeps it at any size, and takes little memory
+// however long and thin it is.
+func TestResizeKeepsOneColour(t *testing.T) {
+	for _, size := range [][2]int{{1, 1}, {2, 3}, {1, 65535}, {65535, 1}, {301, 402}} {
+		dir := t.TempDir()
+		writePNG(t, dir, "x.png", size[0], size[1], 51, 102, 204)
+		for _, how := range []string{"imagenet;mean=0;std=1", "size=5x300", "size=300x5;crop=299x2", "size=1;crop=1"} {
+			d := open(t, dir, how)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			x := readAll(t, d)[0]
+			runtime.ReadMemStats(&after)
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
+				t.Errorf("%v, %s: took %d bytes", size, how, grown)
+			}
+			for i, v := range x {
+				if want := []float32{0.2, 0.4, 0.8}[i/(len(x)/3)]; v != want {
+					t.Errorf("%v, %s: value %d is %v, want %v", size, how, i, v, want)
+					break
+				}
+			}
+		}
 	}
 }
 

@@ -24,6 +24,14 @@ import (
 //     images: name test_batch.bin to measure
 //   - a .npz or .npy file, or a folder of .npy files: NumPy arrays
 //
+// Of NumPy arrays, the images are the one named x, images, image, data, inputs,
+// input or arr_0, in any case of letters, or else the only one besides labels;
+// labels are y, labels, label, targets, target or arr_1, of N integers. Images are
+// N x C x H x W, N x H x W x C or N x H x W; which of the first two is told by
+// where the 1 or 3 channels are. In a sample the channels come first. uint8
+// arrays are pixels; float arrays, like ONNX's test data, are what the network
+// takes, so that p must be "none" for them.
+//
 // Pictures are JPEG or PNG files, and become three channels of 8 bits as
 // Pillow's convert("RGB") has it: grey is repeated, alpha is dropped and not
 // blended, CMYK is converted without a colour profile. Of 16 bits the upper 8
@@ -168,7 +176,10 @@ func openFlat(path string, c *contents) (source, error) {
 		f.items = append(f.items, item{name, -1})
 	}
 	classes, err := openClasses(path, c.folders)
-	if err != nil || classes != nil {
+	if err != nil {
+		return nil, err
+	}
+	if classes != nil {
 		return nil, fmt.Errorf("%s: holds pictures (%s) beside folders (%s): want either, or a %s", path, c.pictures[0], c.folders[0], listName)
 	}
 	return f, nil

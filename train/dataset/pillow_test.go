@@ -116,7 +116,7 @@ func photographs(t *testing.T, n int) []string {
 // Pillow 13 resizes some stretched pictures down first, and then across.
 func TestResizeIsPillows(t *testing.T) {
 	var files []string
-	for i, photo := range photographs(t, 10) {
+	for i, photo := range photographs(t, 4) {
 		f, err := os.Open(photo)
 		if err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func TestResizeIsPillows(t *testing.T) {
 // value may be off by 2 before resizing. Colours must not be off by more, which
 // they are where they are not interpolated as libjpeg does.
 func TestJPEGIsNearlyPillows(t *testing.T) {
-	photos := photographs(t, 60)
+	photos := photographs(t, 20)
 	for _, c := range []struct {
 		preprocess string
 		largest    int
