@@ -27,9 +27,8 @@ func Forward(t *cpu.Team, s window.Slide, batch, channels int, out, in []float32
 
 func forward(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels int, out, in []float32, w *Weights, e Epilogue) {
 	(&slide.Job{
-		Op:    slide.Sum,
-		Level: level, Channels: channels, To: s.Out, From: s.In, Spans: slide.Forward(s), Out: out, In: in,
-		W: w.values, WStep: w.channels, Kernel: w.kernel, Bias: e.Bias, Add: e.Add, Low: e.Min, High: e.Max,
+		Op: slide.Sum, Level: level, Channels: channels, To: s.Out, From: s.In, Spans: slide.Forward(s), Out: out, In: in,
+		W: w.values, WStep: w.channels, Kernel: s.Kernel, Bias: e.Bias, Add: e.Add, Low: e.Min, High: e.Max,
 	}).Run(t, batch)
 }
 
@@ -41,8 +40,7 @@ func BackwardInput(t *cpu.Team, s window.Slide, batch, channels int, din, dout [
 
 func backwardInput(level cpu.Level, t *cpu.Team, s window.Slide, batch, channels int, din, dout []float32, w *Weights) {
 	(&slide.Job{
-		Op:    slide.Sum,
-		Level: level, Channels: channels, To: s.In, From: s.Out, Spans: slide.Backward(s), Out: din, In: dout,
-		W: w.values, WStep: w.channels, Kernel: w.kernel, Low: None.Min, High: None.Max,
+		Op: slide.Sum, Level: level, Channels: channels, To: s.In, From: s.Out, Spans: slide.Backward(s), Out: din, In: dout,
+		W: w.values, WStep: w.channels, Kernel: s.Kernel, Low: None.Min, High: None.Max,
 	}).Run(t, batch)
 }

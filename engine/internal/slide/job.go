@@ -3,9 +3,7 @@
 // what depthwise convolution, its gradients and pooling have in common.
 package slide
 
-import (
-	"github.com/natonnx/natonnx/engine/cpu"
-)
+import "github.com/natonnx/natonnx/engine/cpu"
 
 // A Job computes all results of a window that slides over a batch of images, or,
 // with the spans of [Backward], of the gradient with respect to the images.
@@ -68,6 +66,12 @@ func (j *Job) Image(c, n int) {
 // check panics here, rather than in assembly, where memory is too short.
 func (j *Job) check(to, from int) {
 	j.Out, j.In = j.Out[:to], j.In[:from]
+	switch j.Op {
+	case Sum:
+		j.W = j.W[:(volume(j.Kernel)-1)*j.WStep+j.Channels]
+	case Route:
+		j.W = j.W[:from]
+	}
 	if j.Bias != nil {
 		j.Bias = j.Bias[:j.Channels]
 	}
