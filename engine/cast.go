@@ -12,18 +12,21 @@ import (
 // A casting computes Cast and CastLike. What does not fit an integer becomes its
 // nearest one, and NaN 0, on every machine.
 type casting struct {
-	to onnxgraph.DataType // Undefined: that of the second input
+	to   onnxgraph.DataType // Undefined: that of the second input
+	from onnxgraph.DataType // Undefined: not known before the run
 }
 
 func newCast(n *node) (step, error) {
-	c := casting{onnxgraph.DataType(n.Int("to", 0))}
+	c := casting{onnxgraph.DataType(n.Int("to", 0)), n.plan.types.Of(n.Input(0)).Elem}
 	if kinds[c.to] == nil {
 		return nil, fmt.Errorf("casts to %v are not supported", c.to)
 	}
 	return c, n.require(1)
 }
 
-func newCastLike(n *node) (step, error) { return casting{}, n.require(2) }
+func newCastLike(n *node) (step, error) {
+	return casting{from: n.plan.types.Of(n.Input(0)).Elem}, n.require(2)
+}
 
 func (casting) anyLayout() {}
 
@@ -41,9 +44,10 @@ func (c casting) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 
 func (casting) reads() (in, out indices) { return 0, 0 }
 
-func (casting) grad(x *exec, in, out, dout []*Tensor, want []bool) ([]*Tensor, error) {
+// grad lets the gradient through to float32. Other types have none.
+func (c casting) grad(x *exec, in, _, dout []*Tensor, _ []bool) ([]*Tensor, error) {
 	din := make([]*Tensor, len(in))
-	if out[0].Type() == in[0].Type() {
+	if c.from == onnxgraph.Float32 || c.from == onnxgraph.Undefined {
 		din[0] = x.view(dout[0], dout[0].Dims)
 	}
 	return din, nil

@@ -21,7 +21,8 @@ type gradientCase struct {
 	inputs []*Tensor // nil: left out. Those that are not float32 are constants.
 	// constant lists float32 inputs that are constants.
 	constant []int
-	outputs  int // 0: 1
+	last     []int // float32 inputs, of 4 dimensions, that the node finds channels-last in memory
+	outputs  int   // 0: 1
 }
 
 // checkGradients checks the gradients of single nodes.
@@ -62,6 +63,10 @@ func (c gradientCase) model(t *testing.T) (*onnxgraph.Model, map[string]*Tensor)
 		if in.Type() == onnxgraph.Float32 && !slices.Contains(c.constant, i) {
 			b.Input(names[i], onnxgraph.Float32, nil)
 			inputs[names[i]] = in
+			if slices.Contains(c.last, i) { // as pooling leaves it
+				b.Add(onnxgraph.NewNode("AveragePool", "", []string{names[i]}, []string{names[i] + "last"}, onnxgraph.IntsAttr("kernel_shape", 1, 1)))
+				names[i] += "last"
+			}
 			continue
 		}
 		b.Init(initializer(t, names[i], in))
