@@ -28,6 +28,7 @@ type convolution struct {
 	bias    []float32
 	dense   *conv.Weights // constant weights, packed
 	deep    *depthwise.Weights
+	packed  indices  // the inputs that are constant weights and bias
 	plan    *planner // nil where nothing can be fused: in training, or weights are computed
 }
 
@@ -46,9 +47,9 @@ func newConvolution(n *node) (step, error) {
 	if err := c.shape(weights, bias); err != nil {
 		return nil, err
 	}
-	c.weights = weights.Float32s()
+	c.weights, c.packed = weights.Float32s(), only(1)
 	if bias != nil {
-		c.bias = bias.Float32s()
+		c.bias, c.packed = bias.Float32s(), only(1, 2)
 	}
 	return c, nil
 }
@@ -146,7 +147,7 @@ func (c *convolution) finish() (indices, error) {
 		c.dense = conv.Pack(c.filter, c.weights)
 	}
 	c.weights, c.plan = nil, nil
-	return only(1, 2), nil
+	return c.packed, nil
 }
 
 // packs are the weights of one exec that change from run to run.

@@ -123,6 +123,12 @@ func describe(t testing.TB, dir string, m *onnxgraph.Model, s Step) spec {
 	}
 	add(m.Graph.RealInputs()[0].Name, s.Input.Dims, s.Input.Float32s(), false)
 	for _, n := range m.Graph.Nodes {
+		if c := m.Graph.Constant(n.Outputs[0]); c != nil {
+			x, err := engine.Read(c)
+			must(t, err)
+			add(n.Outputs[0], x.Dims, x.Float32s(), false)
+			continue
+		}
 		d := node{n.OpType, n.Inputs, n.Outputs, map[string]any{}}
 		for _, a := range n.Attributes {
 			switch a.Type {
