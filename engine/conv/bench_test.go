@@ -78,3 +78,16 @@ func BenchmarkLayers(b *testing.B) {
 		benchWorkers(b, l.name+"/weights", products, func(t *cpu.Team) { BackwardWeights(t, p.s, p.batch, p.f, dw, p.in, p.dout) })
 	}
 }
+
+func BenchmarkRepack(b *testing.B) {
+	f := Filter{64, 64, 1, [3]int{1, 3, 3}}
+	from := make([]float32, 64*64*9)
+	for name, w := range map[string]*Weights{"forward": Pack(f, from), "transposed": PackTransposed(f, from)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(4 * len(from)))
+			for b.Loop() {
+				w.Repack(from)
+			}
+		})
+	}
+}

@@ -12,6 +12,7 @@ const (
 	least      = 1 << 15 // cycles, roughly, that are worth a task
 	maxPartial = 1 << 23 // float32 in partial sums of a gradient
 	maxPixels  = 1 << 16 // float32 from the first pixel of a band to the last (gradients only)
+	tooMuch    = 1 << 40 // float32 in a band's copy: what more is, does not matter
 	farApart   = 256     // float32 between pixels: so far apart, few fit into the cache's sets
 )
 
@@ -122,10 +123,12 @@ func (c *cut) scratch() int {
 	if c == nil || !c.copied {
 		return 0
 	}
-	return c.slabs * c.boxSize()
+	size := float64(c.slabs) * float64(c.in.channels)
+	for _, n := range c.box {
+		size *= float64(n)
+	}
+	return int(min(size, tooMuch))
 }
-
-func (c *cut) boxSize() int { return c.box[0] * c.box[1] * c.box[2] * c.in.channels }
 
 // segment lists what a tile reads for each of its pixels. In a convolution
 // without groups the taps of a row lie side by side.

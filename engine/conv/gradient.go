@@ -15,21 +15,25 @@ func (p *pass) gradient(t *cpu.Team, dw, in, dout []float32, w *Weights) {
 	}
 	in, dout = in[:p.batch*p.in.size()], dout[:p.batch*p.out.size()]
 	own, shared := c.gradientScratch(w)
-	partial := t.Scratch(0, own+shared)[own:]
+	first := t.Scratch(0, own+shared)
+	partial := first[own:]
 	t.Do(c.groups*c.pieces, func(worker, task int) {
 		piece, group := task%c.pieces, task/c.pieces
-		mine := t.Scratch(worker, own)
+		mine := first[:own]
+		if worker > 0 {
+			mine = t.Scratch(worker, own)
+		}
 		g := gradientTask{cut: c, w: w, sum: partial[piece*w.size():][:w.size()], packed: mine[c.scratch():], from: in}
 		if c.copied {
 			g.from = mine[:c.scratch()]
 		}
-		first, last := piece*c.bands/c.pieces, (piece+1)*c.bands/c.pieces
-		for band := first; band < last; band++ {
+		begin, end := piece*c.bands/c.pieces, (piece+1)*c.bands/c.pieces
+		for band := begin; band < end; band++ {
 			if c.copied {
 				c.copyBand(g.from, in, band)
 			}
 			at, n := c.results(band)
-			g.band(band, band == first, dout[at*p.out.channels:][:n*p.out.channels], group)
+			g.band(band, band == begin, dout[at*p.out.channels:][:n*p.out.channels], group)
 		}
 	})
 	w.unpack(t, dw, partial, c.pieces)

@@ -84,7 +84,7 @@ type block struct {
 	from, to int // input channels
 }
 
-func (w *Weights) blockSize() int { return max(8, 64/w.taps) }
+func (w *Weights) blockSize() int { return max(16, 64/w.taps) }
 
 func (w *Weights) blocks() int { return w.panels() * pieces(w.in, w.blockSize()) }
 
@@ -112,16 +112,16 @@ func (w *Weights) move(b block, packed, ordered []float32, pack bool) {
 		return
 	}
 	for c := range b.channels {
-		for in := b.from; in < b.to; in++ {
-			at, p := first+c*o.out+in*o.in, b.row(w, 0, in)+c
-			for range w.taps {
+		for tap := range w.taps {
+			at, p := first+c*o.out+b.from*o.in+tap*o.tap, b.row(w, tap, b.from)+c
+			for range b.to - b.from {
 				if pack {
 					packed[p] = ordered[at]
 				} else {
 					ordered[at] = packed[p]
 				}
-				at += o.tap
-				p += w.in * b.width
+				at += o.in
+				p += b.width
 			}
 		}
 	}
