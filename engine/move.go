@@ -304,13 +304,13 @@ func newDepthToSpace(n *node) (step, error) {
 }
 
 func newSpaceToDepth(n *node) (step, error) {
-	block := int(n.Int("blocksize", 0))
+	block, crd := int(n.Int("blocksize", 0)), n.Str("mode", "DCR") == "CRD" // a mode since opset 28
 	return mover{func(in []*Tensor) ([]int, paving, error) {
 		d := in[0].Dims
 		if len(d) != 4 || block < 1 || block > 1<<15 || d[2]%block != 0 || d[3]%block != 0 {
 			return nil, nil, fmt.Errorf("blocks of %d in %v", block, in[0])
 		}
 		dims := []int{d[0], d[1] * block * block, d[2] / block, d[3] / block}
-		return dims, blocks(dims, block, false), nil
+		return dims, blocks(dims, block, crd), nil
 	}}, n.require(1)
 }
