@@ -123,7 +123,8 @@ func (q quantization) operands(x *exec, in []*Tensor) ([]operand, error) {
 		if t == nil {
 			continue
 		}
-		if i > 0 && !slices.Equal(t.Dims, in[1].Dims) {
+		single := t.Len() == 1 && in[1].Len() == 1 // exporters mix scalars with vectors of 1
+		if i > 0 && !single && !slices.Equal(t.Dims, in[1].Dims) {
 			return nil, fmt.Errorf("zero points are %v, scales %v: want equal dims", t, in[1])
 		}
 		t, err := cast(x, t, onnxgraph.Float64)

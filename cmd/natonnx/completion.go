@@ -114,7 +114,7 @@ func operands(l leaf) []string {
 
 // takesFiles reports whether files may follow a verb.
 func takesFiles(l leaf) bool {
-	return len(l.verbs) == 0 && l.path != "completion" && l.path != "version" && l.path != "policy list"
+	return len(l.verbs) == 0 && l.path != "completion" && l.path != "version" && l.path != "doctor" && l.path != "policy list"
 }
 
 func (t *tool) bash() {
@@ -171,7 +171,7 @@ func (t *tool) bash() {
   if [[ $files ]]; then
     compopt -o filenames 2>/dev/null
     local IFS=$'\n'
-    COMPREPLY+=($(compgen -d -- "$cur"; compgen -f -- "$cur" | grep -E '\.(onnx|csv|svg|dot|html)$'))
+    COMPREPLY+=($(compgen -d -- "$cur"; compgen -f -- "$cur" | grep -E '\.(onnx|csv|svg|dot|html|bin|npz|npy)$'))
   fi
 }
 complete -F _natonnx natonnx

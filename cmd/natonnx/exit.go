@@ -9,7 +9,10 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/measure"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -35,12 +38,12 @@ var exits = []struct {
 }{
 	{exitDone, "done, or there was nothing to do", nil},
 	{exitInternal, "internal error: please report it", nil},
-	{exitUsage, "wrong usage", is[*usageError]},
-	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError])},
+	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError])},
+	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError])},
 	{exitGuard, "the accuracy guard refused (no command yet)", nil},
-	{exitBounds, "a bound cannot be kept", func(err error) bool { return errors.Is(err, transformer.ErrBounds) }},
+	{exitBounds, "a bound cannot be kept", either(func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError])},
 	{exitBatch, "some files of a batch failed (no command yet)", nil},
-	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError])},
+	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError], is[*dataset.SampleError])},
 	{exitInterrupted, "interrupted", func(err error) bool { return errors.Is(err, context.Canceled) }},
 }
 
@@ -82,6 +85,11 @@ func usagef(format string, args ...any) *usageError {
 type modelError struct{ msg string }
 
 func (e *modelError) Error() string { return e.msg }
+
+// A runError is a model that is valid and yet cannot be run.
+type runError struct{ error }
+
+func (e *runError) Unwrap() error { return e.error }
 
 // An ioError is a failure to read or write whose cause is no error of the
 // operating system.

@@ -141,7 +141,7 @@ type decisionFact struct {
 	SkipInit   string      `json:"skip_init"`
 	Changed    bool        `json:"changed"`
 	Retrain    string      `json:"retrain"`  // required, optional or no
-	Accuracy   *float64    `json:"accuracy"` // null: not measured
+	Accuracy   *float64    `json:"accuracy"` // top-1 of the result, from 0 to 1; null: not measured
 	Tried      int         `json:"candidates_tried"`
 	LogProb    float64     `json:"log_prob"`
 	Cells      []cellFact  `json:"cells"`
@@ -150,6 +150,7 @@ type decisionFact struct {
 	NoCells    []placeFact `json:"not_cells"`
 	Before     costFact    `json:"before"`
 	After      costFact    `json:"after"`
+	effectFact
 }
 
 func (d *decision) fact(output *string) decisionFact {
@@ -158,7 +159,10 @@ func (d *decision) fact(output *string) decisionFact {
 		Policy: d.policy, Rules: d.opt.Rules.Name, Samples: d.opt.Samples, Seed: d.opt.Seed, Per: d.per(), SkipInit: d.skipInit(),
 		Changed: len(d.Moves) > 0, Retrain: d.retrain(), Tried: d.Tried, LogProb: d.LogProb,
 		Cells: []cellFact{}, Moves: []moveFact{}, Refused: []moveFact{}, NoCells: placeFacts(d.Map.Refused),
-		Before: newCostFact(d.Map.Model, d.Before), After: newCostFact(d.Result, d.After),
+		Before: newCostFact(d.Map.Model, d.Before), After: newCostFact(d.Result, d.After), effectFact: d.effect.fact(),
+	}
+	if a := d.effect.accuracy; a != nil {
+		f.Accuracy = &a.Top1.Share
 	}
 	for _, m := range d.Moves {
 		f.Moves = append(f.Moves, d.planned(m))

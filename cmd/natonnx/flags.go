@@ -110,16 +110,21 @@ func seedFlag() cli.Flag {
 	return countFlag("seed", 0, 0, math.MaxUint64, "`N` seeds all random choices")
 }
 
+func progressFlag() cli.Flag {
+	return choiceFlag("progress", "auto", "`WHEN` to show progress: auto (on a terminal), plain (line by line) or none", "auto", "plain", "none")
+}
+
 func countOf(c *cli.Context, name string) uint64 { return c.Generic(name).(*count).value }
 
 func choiceOf(c *cli.Context, name string) string { return c.Generic(name).(*choice).value }
 
 // A bound is a flag's value that bounds a cost: a number, such as 1.5G, or a
-// share of the input's, such as 90%.
+// share of somebody's, such as 90%.
 type bound struct {
 	text    string
 	number  float64
 	percent bool
+	whose   string // of which the share is
 }
 
 func (b *bound) String() string { return b.text }
@@ -140,13 +145,13 @@ func (b *bound) Set(s string) error {
 	}
 	n, err := strconv.ParseFloat(digits, 64)
 	if err != nil || !(n > 0) || n*scale >= math.MaxInt64 || strings.ContainsAny(digits, "xXpPeE_+") {
-		return errors.New("want a number above 0, such as 300M or 1.5G, or a share of the input's, such as 90%")
+		return fmt.Errorf("want a number above 0, such as 300M or 1.5G, or a share of the %s, such as 90%%", b.whose)
 	}
 	b.text, b.number = s, n*scale
 	return nil
 }
 
-// of returns the bound for an input of that cost; 0 where none was given.
+// of returns the bound where the whole is cost; 0 where none was given.
 func (b *bound) of(cost int64) int64 {
 	switch {
 	case b.text == "":
@@ -158,7 +163,7 @@ func (b *bound) of(cost int64) int64 {
 }
 
 func boundFlag(name, usage string) cli.Flag {
-	return &cli.GenericFlag{Name: name, Usage: usage, Value: &bound{}}
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &bound{whose: "input's"}}
 }
 
 func boundOf(c *cli.Context, name string) *bound { return c.Generic(name).(*bound) }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"os"
@@ -116,4 +117,44 @@ func exitOf(t *testing.T, c *exec.Cmd) int {
 		t.Fatal(err)
 	}
 	return c.ProcessState.ExitCode()
+}
+
+// An interrupted measurement tells what it measured until then.
+func TestInterruptedWhileMeasuring(t *testing.T) {
+	dir := t.TempDir()
+	m, err := fixtures.Build("resnet56", fixtures.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, data := filepath.Join(dir, "net.onnx"), filepath.Join(dir, "data.bin")
+	if err := m.Save(context.Background(), model); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(data, make([]byte, 20000*3073), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c := program(t, "eval", model, "--data", data, "--preprocess", "none", "--progress", "plain")
+	var out strings.Builder
+	c.Stdout = &out
+	log, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(log)
+	for lines.Scan() && !strings.Contains(lines.Text(), "of 20000 samples") {
+	}
+	c.Process.Signal(os.Interrupt)
+	last := ""
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	if code := exitOf(t, c); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	if last != "natonnx: interrupted" || !strings.Contains(out.String(), "\ninterrupted after ") || !strings.Contains(out.String(), "  top-1 ") {
+		t.Errorf("it says\n%s\n%s", out.String(), last)
+	}
 }

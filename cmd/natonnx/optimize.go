@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/natonnx/natonnx/cellmap"
@@ -17,8 +18,9 @@ func (t *tool) optimizeCommand() *cli.Command {
 		ArgsUsage: "IN [-o OUT]",
 		Description: "Reads the ONNX file IN, finds its cells, lets a policy add skips and replace operations by skips or nulls, " +
 			"and writes the valid result to OUT. Everything that no decision touches stays as it is, byte for byte.\n\n" +
-			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.",
-		Flags:  append(outputFlags(), decisionFlags()...),
+			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.\n\n" +
+			"How far the result's outputs are from those of IN is measured on probe inputs, and on DATA where they are given, with the accuracy where there are labels.",
+		Flags:  slices.Concat(outputFlags(), decisionFlags(), effectFlags()),
 		Action: t.optimize,
 	}
 }
@@ -42,6 +44,9 @@ func (t *tool) optimize(c *cli.Context) error {
 		if err := d.Result.Validate(); err != nil {
 			return fmt.Errorf("the result would be invalid and was not written: %v", err)
 		}
+	}
+	if err := t.measureEffect(c, d); err != nil {
+		return err
 	}
 	if err := t.write(c.Context, d.Result, out); err != nil {
 		return err
@@ -94,6 +99,9 @@ func (t *tool) reportOptimize(d *decision, out string) error {
 		d.nothing(p)
 		d.refusals(p)
 		noCells(p, d.Map.Refused)
+		if d.effect.data != nil {
+			d.effect.print(p)
+		}
 		p.heading("wrote %s, an identical copy", written(out))
 		return nil
 	}

@@ -10,7 +10,11 @@ import (
 
 // preamble says how decisions were made.
 func (d *decision) preamble(p *page, detail bool) {
-	p.text(0, "mode: redesign, %s; compress would need data, and is not in this version", d.mode)
+	other := "compress would need data, and is not in this version"
+	if d.effect.data != nil {
+		other = "the data only measure the result: compress, which would use them, is not in this version"
+	}
+	p.text(0, "mode: redesign, %s; %s", d.mode, other)
 	if d.opt.Policy == nil {
 		p.text(0, "policy: none, so nothing is decided")
 		return
@@ -241,7 +245,7 @@ func (d *decision) nothing(p *page) {
 
 // verdict prints what the change means for whoever uses the network.
 func (d *decision) verdict(p *page) {
-	p.heading("accuracy: not measured")
+	d.effect.print(p)
 	switch d.retrain() {
 	case "required":
 		p.text(0, "retraining: required; the network computes something else now")

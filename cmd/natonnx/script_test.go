@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,13 +39,15 @@ func TestMain(m *testing.M) {
 //	empty FOLDER                 a folder has nothing in it
 //	cut FILE BYTES               shorten a file
 //	table FILE                   make a table like that of NAS-Bench-201
+//	records FILE COUNT           make that many CIFAR-10 records of noise, labelled 0, 1, ... 9, 0, ...
+//	arrays FILE SHAPE            make a NumPy array of float32 of that shape: 4,3,32,32
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exitsWith, "network": network, "external": external, "decides": decides, "json": isJSON,
-			"metadata": metadata, "empty": empty, "cut": cut, "table": benchTable,
+			"metadata": metadata, "empty": empty, "cut": cut, "table": benchTable, "records": records, "arrays": arrays,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COLUMNS", "80")
@@ -218,6 +221,33 @@ func cut(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+func records(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	r := rand.New(rand.NewPCG(1, 2))
+	file := make([]byte, n*3073)
+	for i := range file {
+		file[i] = byte(r.UintN(256))
+		if i%3073 == 0 {
+			file[i] = byte(i / 3073 % 10)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o666))
+}
+
+func arrays(ts *testscript.TestScript, _ bool, args []string) {
+	n := 1
+	for _, d := range strings.Split(args[1], ",") {
+		k, err := strconv.Atoi(d)
+		ts.Check(err)
+		n *= k
+	}
+	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", args[1])
+	header += strings.Repeat(" ", 117-len(header)) + "\n" // 128 bytes in all
+	file := append([]byte("\x93NUMPY\x01\x00v\x00"), header...)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(file, make([]byte, 4*n)...), 0o666))
 }
 
 // benchTable makes a table in which a cell is the better the more 3x3

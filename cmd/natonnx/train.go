@@ -32,7 +32,7 @@ func (t *tool) trainCommand() *cli.Command {
 				countFlag("steps", 0, 1, math.MaxInt32, "update the weights of each policy `N` times; without it, as for the built-in policy"),
 				&cli.BoolFlag{Name: "published", Usage: "wire the policy as the authors' code does, for comparison"},
 				&cli.StringFlag{Name: "log", Usage: "write the progress to `FILE`, in CSV"},
-				choiceFlag("progress", "auto", "`WHEN` to show progress: auto (on a terminal), plain (line by line) or none", "auto", "plain", "none"),
+				progressFlag(),
 			},
 			Action: t.trainPolicy,
 		}},
@@ -52,7 +52,7 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	case sameFile(data, out):
 		return usagef("-o %s: is the table", out)
 	}
-	shown := newProgress(t, choiceOf(c, "progress"))
+	shown := newTrainingProgress(t, choiceOf(c, "progress"))
 	o := train.PolicyOptions{
 		Data: data, Name: strings.TrimSuffix(filepath.Base(out), ".onnx"), Published: c.Bool("published"),
 		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Progress: shown.training,
@@ -94,52 +94,25 @@ func trainingError(data string, err error) error {
 	return err
 }
 
-// A progress shows how far a training is.
-type progress struct {
-	t     *tool
-	line  bool // one line that is written over, as a terminal can
-	none  bool
+// A trainingProgress shows how far a training is.
+type trainingProgress struct {
+	*progress
 	seed  uint64
 	since time.Time // when the training with this seed began
 	last  time.Time // when it was last heard of
-	drawn bool
 }
 
-func newProgress(t *tool, when string) *progress {
-	terminal := isTerminal(os.Stderr)
-	p := &progress{t: t, last: time.Now(), line: when == "auto" && terminal, none: when == "none" || t.quiet || when == "auto" && !terminal}
+func newTrainingProgress(t *tool, when string) *trainingProgress {
+	p := &trainingProgress{progress: newProgress(t, when), last: time.Now()}
 	p.show("training; accuracies on held-out cells follow")
 	return p
 }
 
-func (p *progress) training(s train.PolicyProgress) {
+func (p *trainingProgress) training(s train.PolicyProgress) {
 	if p.since.IsZero() || s.Seed != p.seed {
 		p.seed, p.since = s.Seed, p.last
 	}
 	p.last = time.Now()
-	left := ""
-	if passed := p.last.Sub(p.since); s.Step < s.Steps {
-		rest := passed * time.Duration(s.Steps-s.Step) / time.Duration(s.Step)
-		left = ", " + rest.Round(time.Second).String() + " left"
-	}
 	p.show(fmt.Sprintf("seed %d, step %d of %d%s: %.2f %% (input %.2f %%, best possible %.2f %%)",
-		s.Seed, s.Step, s.Steps, left, s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
-}
-
-func (p *progress) show(text string) {
-	switch {
-	case p.none:
-	case p.line:
-		fmt.Fprintf(p.t.log, "\r\x1b[K%s", clip(text, width(os.Stderr)-1))
-		p.drawn = true
-	default:
-		fmt.Fprintln(p.t.log, text)
-	}
-}
-
-// end leaves the line of the progress.
-func (p *progress) end() {
-	if p.drawn {
-		fmt.Fprintln(p.t.log)
-	}
+		s.Seed, s.Step, s.Steps, left(p.last.Sub(p.since), s.Step, s.Steps), s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
 }

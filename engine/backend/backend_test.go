@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -139,9 +140,16 @@ func TestRuntimesAgreeOnRealModels(t *testing.T) {
 			if err != nil || m.Validate() != nil {
 				t.Skip("weights are missing, or the model is invalid")
 			}
+			if quantized(m) {
+				t.Skip("rounds to 8 bits, so that last bits decide: ONNX Runtime's own levels of optimization differ by a fifth")
+			}
 			agree(t, m)
 		})
 	}
+}
+
+func quantized(m *onnxgraph.Model) bool {
+	return slices.ContainsFunc(m.Graph.Nodes, func(n *onnxgraph.Node) bool { return n.Is("QuantizeLinear") })
 }
 
 func small(t *testing.T) *onnxgraph.Model {

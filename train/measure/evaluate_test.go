@@ -23,6 +23,7 @@ type fake struct {
 	score   func(first float32, class int) float32
 	runs    *atomic.Int32
 	before  func(run int32) error
+	opened  func(*fake)
 }
 
 func (f fake) Name() string  { return "fake" }
@@ -30,9 +31,15 @@ func (f fake) About() string { return "a function" }
 func (f fake) Usable() error { return nil }
 func (f fake) Close() error  { return nil }
 
-func (f fake) Open(*onnxgraph.Model, backend.Options) (backend.Session, error) { return f, nil }
-func (f fake) Inputs() []engine.Port                                           { return nil }
-func (f fake) Outputs() []engine.Port                                          { return nil }
+func (f fake) Inputs() []engine.Port  { return nil }
+func (f fake) Outputs() []engine.Port { return nil }
+
+func (f fake) Open(*onnxgraph.Model, backend.Options) (backend.Session, error) {
+	if f.opened != nil {
+		f.opened(&f)
+	}
+	return f, nil
+}
 
 func (f fake) Run(ctx context.Context, in map[string]*engine.Tensor) (map[string]*engine.Tensor, error) {
 	if f.before != nil {

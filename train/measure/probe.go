@@ -39,49 +39,44 @@ type Drift struct {
 	Classifies bool
 }
 
-// Drifted runs two networks on n probe inputs of the declared shape. The two
-// must have one input each, of one shape.
+// Drifted runs two networks, one after the other, on n probe inputs of the
+// declared shape. The two must have one input each, of one shape.
 func Drifted(ctx context.Context, before, after *onnxgraph.Model, n int, seed uint64, o Options) (*Drift, error) {
-	a, err := Open(before, o)
+	a, was, shape, err := probed(ctx, before, n, seed, nil, o)
 	if err != nil {
 		return nil, err
 	}
-	defer a.Close()
-	b, err := Open(after, o)
+	b, is, _, err := probed(ctx, after, n, seed, shape, o)
 	if err != nil {
-		return nil, err
-	}
-	defer b.Close()
-	return drifted(ctx, a, b, n, seed)
-}
-
-func drifted(ctx context.Context, before, after *Model, n int, seed uint64) (*Drift, error) {
-	shape, err := before.probeShape(n)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := after.Sample(shape); err != nil {
 		return nil, err
 	}
 	d := &Drift{
-		Runtime: before.Runtime.Name(), About: before.Runtime.About(), Seed: seed, Shape: shape,
-		Output: before.Output.Name, Classifies: before.Classifies && after.Classifies,
-	}
-	samples := probes(seed, n, shape)
-	was, err := before.Run(ctx, samples, shape)
-	if err != nil {
-		return nil, err
-	}
-	is, err := after.Run(ctx, samples, shape)
-	if err != nil {
-		return nil, err
+		Runtime: a.Runtime.Name(), About: a.Runtime.About(), Seed: seed, Shape: shape, Output: a.Output.Name, Classifies: a.Classifies && b.Classifies,
 	}
 	for i := range was {
-		if err := d.compare(before, after, was[i], is[i]); err != nil {
+		if err := d.compare(a, b, was[i], is[i]); err != nil {
 			return nil, err
 		}
 	}
 	return d, nil
+}
+
+// probed opens a network, runs it on probes of a shape, and closes it. Without
+// a shape it is that which the network declares.
+func probed(ctx context.Context, graph *onnxgraph.Model, n int, seed uint64, shape []int, o Options) (m *Model, out [][]float32, used []int, err error) {
+	if m, err = Open(graph, o); err != nil {
+		return nil, nil, nil, err
+	}
+	defer m.Close()
+	if shape == nil {
+		shape, err = m.probeShape(n)
+	} else {
+		_, err = m.Sample(shape)
+	}
+	if err == nil {
+		out, err = m.Run(ctx, probes(seed, n, shape), shape)
+	}
+	return m, out, shape, err
 }
 
 // probeShape is the shape of one probe of which n fit into memory.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,12 +29,14 @@ func TestProbesAreStandardNormalAndSeeded(t *testing.T) {
 }
 
 func TestDriftedComparesOnTheSameProbes(t *testing.T) {
-	shift := func(by float32) fake {
-		return fake{classes: 10, score: func(first float32, class int) float32 { return first + by*float32(class) }}
-	}
-	before := openFake(t, tenClasses(t, onnxgraph.Const(1), 10), shift(0))
-	after := openFake(t, tenClasses(t, onnxgraph.Symbol("n"), 10), shift(0.5))
-	d, err := drifted(context.Background(), before, after, 5, 3)
+	// The first network that is opened gives the pixel for every class, the
+	// second one half more for each class.
+	var opened atomic.Int32
+	o := Options{Runtime: fake{classes: 10, opened: func(f *fake) {
+		by := 0.5 * float32(opened.Add(1)-1)
+		f.score = func(first float32, class int) float32 { return first + by*float32(class) }
+	}}}
+	d, err := Drifted(context.Background(), tenClasses(t, onnxgraph.Const(1), 10), tenClasses(t, onnxgraph.Symbol("n"), 10), 5, 3, o)
 	if err != nil {
 		t.Fatal(err)
 	}
