@@ -27,6 +27,38 @@ func benchWorkers(b *testing.B, name string, products int, f func(t *cpu.Team)) 
 	}
 }
 
+// The kernels alone, with operands that stay in the first-level cache: what
+// everything else is to be measured against.
+func BenchmarkTiles(b *testing.B) {
+	const k, calls = 256, 1000
+	for _, l := range levels() {
+		rows, width := tiles[l].rows, tiles[l].wide
+		t := tile{in: aligned(rows * k), weights: aligned(k * width), segments: []segment{{n: k}}, width: width, channels: width}
+		g := gradientTile{in: aligned(k * rows), inStep: rows, dout: t.weights, doutStep: width, runs: []run{{n: k}}, rows: rows, width: width}
+		for r := range rows {
+			t.at, t.to = append(t.at, r*k), append(t.to, r*width)
+		}
+		benchWorkers(b, l.String()+"/forward", calls*rows*k*width, func(team *cpu.Team) {
+			team.Do(10, func(int, int) {
+				mine := t
+				mine.out = aligned(rows * width)
+				for range calls / 10 {
+					mine.run(l)
+				}
+			})
+		})
+		benchWorkers(b, l.String()+"/weights", calls*rows*k*width, func(team *cpu.Team) {
+			team.Do(10, func(int, int) {
+				mine := g
+				mine.sum = aligned(rows * width)
+				for range calls / 10 {
+					mine.run(l)
+				}
+			})
+		})
+	}
+}
+
 func BenchmarkMatrix(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{256, 512, 1024} {
