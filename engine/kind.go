@@ -42,9 +42,9 @@ func (k kindOf[T]) size() int    { return k.bytes }
 func (kindOf[T]) make(n int) any { return make([]T, n) }
 
 func (kindOf[T]) fill(to, one any) {
-	s, v := to.([]T), one.([]T)[0]
-	for i := range s {
-		s[i] = v
+	s := to.([]T)
+	for n := copy(s, one.([]T)[:1]); n < len(s); n *= 2 {
+		copy(s[n:], s[:n])
 	}
 }
 

@@ -50,7 +50,9 @@ func (l layerNorm) layer(x *exec, in []*Tensor) (y layer, err error) {
 		return y, err
 	}
 	y.rows, y.n = product(dims[:y.axis]), product(dims[y.axis:])
-	y.x, _ = in[0].data.([]float32)
+	if y.x, err = singles(in[0]); err != nil {
+		return y, err
+	}
 	if y.scale, err = x.stretched(in[1], dims[y.axis:]); err != nil {
 		return y, fmt.Errorf("scale: %w", err)
 	}
@@ -64,9 +66,12 @@ func (l layerNorm) layer(x *exec, in []*Tensor) (y layer, err error) {
 
 // stretched returns the elements of t, broadcast to dims.
 func (x *exec) stretched(t *Tensor, dims []int) ([]float32, error) {
-	s, ok := t.data.([]float32)
+	s, err := singles(t)
+	if err != nil {
+		return nil, err
+	}
 	to, err := broadcast(t.Dims, dims)
-	if !ok || err != nil || !slices.Equal(to, dims) {
+	if err != nil || !slices.Equal(to, dims) {
 		return nil, fmt.Errorf("%v, want float32 %s", t, spell(dims))
 	}
 	if len(s) == product(dims) {

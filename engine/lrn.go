@@ -80,18 +80,9 @@ func (l lrn) scale(x []float32, scratch [][]float32) (s, power []float32) {
 // windowSums sets sums to offset + factor * the sum of v from so many elements
 // before to so many behind.
 func windowSums(sums, v []float32, before, behind int, factor, offset float64) {
-	sum := 0.0
-	for _, a := range v[:min(behind, len(v))] {
-		sum += float64(a)
-	}
-	for i := range v {
-		if i+behind < len(v) {
-			sum += float64(v[i+behind])
-		}
-		if i > before {
-			sum -= float64(v[i-before-1])
-		}
-		sums[i] = float32(offset + factor*sum)
+	vec.Fill(sums, float32(offset))
+	for k := -min(before, len(v)-1); k <= min(behind, len(v)-1); k++ {
+		vec.Axpy(sums[max(0, -k):], float32(factor), v[max(0, k):])
 	}
 }
 
@@ -108,7 +99,9 @@ func (l lrn) pixels(x *exec, list []*Tensor, f func(y []float32, v, scratch [][]
 		if err != nil {
 			return nil, err
 		}
-		src[i] = t.data.([]float32)
+		if src[i], err = singles(t); err != nil {
+			return nil, err
+		}
 	}
 	y, err := x.lend(dims, len(dims) > 2)
 	if err != nil || y.Len() == 0 {

@@ -213,7 +213,7 @@ func FuzzMovement(f *testing.F) {
 }
 
 func TestHostileShapes(t *testing.T) {
-	x := normal(1, 2, 3)
+	x, words := normal(1, 2, 3), of([]int{1, 1, 1}, []string{"a"})
 	huge := int64(1) << 60
 	for _, c := range []struct {
 		trial
@@ -251,6 +251,13 @@ func TestHostileShapes(t *testing.T) {
 		{trial{op: "Softmax", opset: 13, attrs: attrs{intAttr("axis", 2)}, in: []*Tensor{x}}, "axis 2 of a tensor with 2 dimensions"},
 		{trial{op: "LayerNormalization", opset: 17, in: []*Tensor{x, normal(1, 4)}}, "scale: float32 4, want float32 3"},
 		{trial{op: "ArgMax", opset: 13, in: []*Tensor{normal(1, 0, 2)}}, "is empty"},
+		{trial{op: "Softmax", opset: 13, in: []*Tensor{words}}, "string 1x1x1, want numbers"},
+		{trial{op: "LRN", opset: 13, attrs: attrs{intAttr("size", 3)}, in: []*Tensor{words}}, "string 1x1x1, want numbers"},
+		{trial{op: "LayerNormalization", opset: 17, in: []*Tensor{words, words}}, "string 1x1x1, want numbers"},
+		{trial{op: "ReduceSum", opset: 13, in: []*Tensor{words}}, "string 1x1x1, want numbers"},
+		{trial{op: "ArgMax", opset: 13, in: []*Tensor{words}}, "string 1x1x1, want numbers"},
+		{trial{op: "Reshape", opset: 13, in: []*Tensor{x, x}}, "shape: float32 2x3, want integers"},
+		{trial{op: "Concat", opset: 13, attrs: attrs{intAttr("axis", 0)}, in: []*Tensor{ints(1), normal(1, 1)}}, "they do not join"},
 	} {
 		_, err := c.run(t)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -405,6 +412,9 @@ func TestPadsByElement(t *testing.T) {
 			pads, dims := make([]int64, 2*rank), slices.Clone(x.Dims)
 			for a := range dims {
 				pads[a], pads[rank+a] = int64(r.IntN(8)*r.IntN(2)), int64(r.IntN(8)*r.IntN(2))
+				if mode == "constant" && r.IntN(3) == 0 { // crop, even all of it
+					pads[a] = -int64(r.IntN(dims[a] + int(pads[rank+a]) + 1))
+				}
 				dims[a] += int(pads[a] + pads[rank+a])
 			}
 			want := indexed(x, dims, func(index []int) []int {

@@ -151,6 +151,12 @@ const piece = 32 << 10
 // copyAll copies what a tidy movement visits. It visits no destination twice.
 func copyAll[T any](team *cpu.Team, m movement, dst, src []T) {
 	n, to, from := m.row()
+	if to == 1 && from == 1 && n > piece {
+		m.rows(0, m.count(), func(t, f int) {
+			team.Ranges(n, piece, func(_, i, end int) { copy(dst[t+i:t+end], src[f+i:]) })
+		})
+		return
+	}
 	team.Ranges(m.count(), piece/max(n, 1), func(_, first, end int) {
 		m.rows(first, end, func(t, f int) { copyRow(dst, src, t, f, n, to, from) })
 	})

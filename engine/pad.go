@@ -73,7 +73,7 @@ func (m *margins) pad(a, before, after int) error {
 	}
 	m.kept[a] = max(0, m.dims[a]+min(before, 0)+min(after, 0))
 	m.dims[a] += before + after
-	m.from[a], m.to[a] = max(0, -before), max(0, before)
+	m.from[a], m.to[a] = max(0, -before), min(max(0, before), m.dims[a])
 	return nil
 }
 
@@ -82,20 +82,30 @@ func (m *margins) centre(to, from []int) movement {
 	return movement{dims: m.kept, to: to, from: from, toStart: dot(m.to, to), fromStart: dot(m.from, from)}
 }
 
-// slabs calls f for what is continued along an axis, each time with the movement
-// of a slab, one thick, to its place, both in the result. Axes before it are
-// complete, those behind it not yet.
-func (m *margins) slabs(a int, mode string, strides []int, f func(movement)) {
+// frame calls f with the movements that fill what lies before and behind along
+// an axis, from one element or, unless the mode is constant, from the result
+// itself, one slab at a time. Axes before it are complete, those behind it not yet.
+func (m *margins) frame(a int, mode string, strides []int, f func(movement)) {
 	if slices.Contains(m.dims, 0) {
 		return
 	}
-	s := movement{dims: slices.Concat(m.dims[:a], []int{1}, m.kept[a+1:]), to: strides, from: strides}
 	base := dot(m.to[a+1:], strides[a+1:])
-	for i := range m.dims[a] {
-		if d := i - m.to[a]; d < 0 || d >= m.kept[a] {
-			s.toStart = base + i*strides[a]
-			s.fromStart = base + (m.to[a]+continued(d, m.kept[a], mode))*strides[a]
-			f(s)
+	fill := func(begin, end, from int) {
+		s := movement{dims: slices.Concat(m.dims[:a], []int{end - begin}, m.kept[a+1:]), to: strides, from: strides}
+		s.toStart, s.fromStart = base+begin*strides[a], base+from*strides[a]
+		if mode == "constant" {
+			s.from, s.fromStart = make([]int, len(strides)), 0
+		}
+		f(s)
+	}
+	first, behind := m.to[a], m.to[a]+m.kept[a]
+	for _, side := range [][2]int{{0, first}, {behind, m.dims[a]}} {
+		if mode == "constant" {
+			fill(side[0], side[1], 0)
+			continue
+		}
+		for i := side[0]; i < side[1]; i++ {
+			fill(i, i+1, first+continued(i-first, m.kept[a], mode))
 		}
 	}
 }
@@ -127,38 +137,32 @@ func (p padding) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.move(out, in[0], m.centre(out.strides(), in[0].strides()))
+	source := out
 	if p.mode == "constant" {
-		if err := p.fill(out, in); err != nil {
+		if source, err = p.filling(in); err != nil {
 			return nil, err
 		}
 	}
-	x.move(out, in[0], m.centre(out.strides(), in[0].strides()))
-	for a := 0; a < len(m.dims) && p.mode != "constant"; a++ {
-		m.slabs(a, p.mode, out.strides(), func(s movement) { x.move(out, out, s) })
+	for a := range m.dims {
+		m.frame(a, p.mode, out.strides(), func(s movement) { x.move(out, source, s) })
 	}
 	return []*Tensor{out}, nil
 }
 
-// fill sets all of a tensor to the value that constant padding has.
-func (p padding) fill(t *Tensor, in []*Tensor) error {
-	k := kinds[t.Type()]
+// filling returns the element that constant padding consists of.
+func (p padding) filling(in []*Tensor) (*Tensor, error) {
+	typ := in[0].Type()
 	if p.fromInput && len(in) > 2 && in[2] != nil {
-		if v := in[2]; v.Type() != t.Type() || v.Len() != 1 {
-			return fmt.Errorf("constant_value is %v, want one %v", v, t.Type())
+		if in[2].Type() != typ || in[2].Len() != 1 {
+			return nil, fmt.Errorf("constant_value is %v, want one %v", in[2], typ)
 		}
-		k.fill(t.data, in[2].data)
-		return nil
+		return in[2], nil
 	}
 	if p.value == 0 {
-		k.fill(t.data, k.make(1))
-		return nil
+		return &Tensor{Dims: []int{1}, data: kinds[typ].make(1)}, nil
 	}
-	one, err := narrow(t.Type(), []int{1}, []float64{float64(p.value)})
-	if err != nil {
-		return err
-	}
-	k.fill(t.data, one.data)
-	return nil
+	return narrow(typ, []int{1}, []float64{float64(p.value)})
 }
 
 func (padding) reads() (in, out indices) { return only(1, 3), 0 }
@@ -179,7 +183,7 @@ func (p padding) grad(x *exec, in, _, dout []*Tensor, want []bool) ([]*Tensor, e
 		sums := g.data.([]float32)
 		copy(sums, dout[0].data.([]float32))
 		for a := len(m.dims) - 1; a >= 0; a-- {
-			m.slabs(a, p.mode, g.strides(), func(s movement) { addAll(s.back(), sums, sums) })
+			m.frame(a, p.mode, g.strides(), func(s movement) { addAll(s.back(), sums, sums) })
 		}
 	}
 	dx, err := x.moveBack(g, in[0].Dims, m.dims, m.centre)

@@ -290,8 +290,16 @@ func (r reduction) fast(team *cpu.Team, dst, src []float32, g []group) bool {
 	case inner > 1 && r.op == "ReduceMean":
 		pool.GlobalAverage(team, outer, n, inner, dst, src)
 		return true
-	case inner > 1 && outer == 1 && r.op == "ReduceSum":
-		vec.SumRows(team, dst, src, inner)
+	case inner > 1 && r.op == "ReduceSum":
+		for o := range outer {
+			vec.SumRows(team, dst[o*inner:], src[o*n*inner:][:n*inner], inner)
+		}
+		return true
+	case inner > 1 && r.op == "ReduceMax":
+		extremeRows(team, dst, src, n, inner, vec.Max)
+		return true
+	case inner > 1 && r.op == "ReduceMin":
+		extremeRows(team, dst, src, n, inner, vec.Min)
 		return true
 	case inner > 1:
 		return false
@@ -307,6 +315,16 @@ func (r reduction) fast(team *cpu.Team, dst, src []float32, g []group) bool {
 		return rows(func(row []float32) float32 { return float32(math.Sqrt(vec.Dot(row, row))) })
 	}
 	return false
+}
+
+// extremeRows joins n rows of inner elements each to one, again and again.
+func extremeRows(team *cpu.Team, dst, src []float32, n, inner int, join func(dst, a, b []float32)) {
+	team.Do(len(dst)/inner, func(_, o int) {
+		row, rows := dst[o*inner:][:inner], src[o*n*inner:][:n*inner]
+		for copy(row, rows); len(rows) > inner; rows = rows[inner:] {
+			join(row, row, rows[inner:])
+		}
+	})
 }
 
 func (r reduction) reads() (in, out indices) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/natonnx/natonnx/engine/vec"
@@ -76,7 +77,9 @@ func (s softmax) along(x *exec, list []*Tensor, f func(dst []float32, src [][]fl
 	dst := out.data.([]float32)
 	to, src := dst, make([][]float32, len(list))
 	for i, t := range list {
-		src[i] = t.data.([]float32)
+		if src[i], err = singles(t); err != nil {
+			return nil, err
+		}
 	}
 	if inner > 1 {
 		rows, err := x.temporary([]int{len(src) + 1, len(dst)}, false)
@@ -124,4 +127,13 @@ func (s softmax) lie(x *exec, list []*Tensor) (laid []*Tensor, outer, n, inner i
 	slices.Reverse(order)
 	at := slices.Index(order, a)
 	return laid, product(pick(dims, order[:at])), dims[a], product(pick(dims, order[at+1:])), nil
+}
+
+// singles returns the elements of a float32 tensor as they lie in memory.
+func singles(t *Tensor) ([]float32, error) {
+	s, ok := t.data.([]float32)
+	if !ok {
+		return nil, fmt.Errorf("%v, want numbers", t)
+	}
+	return s, nil
 }
