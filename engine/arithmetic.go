@@ -24,7 +24,7 @@ func newArithmetic(n *node) (step, error) { return arithmeticOf(n, n.OpType, 2) 
 // newVariadic makes an operator of any number of operands.
 func newVariadic(n *node) (step, error) { return arithmeticOf(n, n.OpType, math.MaxInt) }
 
-func arithmeticOf(n *node, op string, most int) (step, error) {
+func arithmeticOf(n *node, op string, most int) (*arithmetic, error) {
 	s := &arithmetic{op: op, most: most, clamp: noClamp}
 	s.float32 = n.plan.types.Of(n.Outputs[0]).Elem == onnxgraph.Float32
 	s.constant = [2]bool{n.constant(0) != nil, n.constant(1) != nil}
@@ -259,8 +259,8 @@ func byLeak(dst []float32, v [][]float32) {
 
 // newPow makes Pow, whose exponent may have a type of its own.
 func newPow(n *node) (step, error) {
-	s, err := newArithmetic(n)
-	return &pow{s.(*arithmetic)}, err
+	s, err := arithmeticOf(n, n.OpType, 2)
+	return &pow{s}, err
 }
 
 type pow struct{ *arithmetic }

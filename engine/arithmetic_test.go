@@ -193,8 +193,8 @@ func TestReuseAndFusionChangeNothing(t *testing.T) {
 		for i := range 14 {
 			name := fmt.Sprintf("v%d", i)
 			var n *onnxgraph.Node
-			switch op := []string{"Add", "Sub", "Mul", "Max", "Sum", "Relu", "Tanh", "Clip", "AveragePool", "channel"}[r.IntN(10)]; op {
-			case "Relu", "Tanh":
+			switch op := []string{"Add", "Sub", "Mul", "Max", "Sum", "Relu", "Tanh", "Clip", "AveragePool", "Identity", "channel"}[r.IntN(11)]; op {
+			case "Relu", "Tanh", "Identity":
 				n = onnxgraph.NewNode(op, "", []string{pick()}, []string{name})
 			case "Clip":
 				n = onnxgraph.NewNode(op, "", []string{pick()}, []string{name})
@@ -304,4 +304,47 @@ func TestBlockedQuantization(t *testing.T) {
 	if err != nil || !slices.Equal(back.data.([]int8), x.data.([]int8)) {
 		t.Fatalf("%v, %v", back, err)
 	}
+}
+
+// Whatever the types and shapes of operands are, an operator computes or says
+// that it cannot.
+func TestNoOperandPanics(t *testing.T) {
+	make := map[onnxgraph.DataType]func(dims []int) *Tensor{
+		onnxgraph.Float32: ones[float32], onnxgraph.Float64: ones[float64], onnxgraph.Float16: ones[Float16],
+		onnxgraph.Int8: ones[int8], onnxgraph.Int64: ones[int64], onnxgraph.Uint16: ones[uint16],
+		onnxgraph.Bool: heap[bool], onnxgraph.String: heap[string],
+	}
+	shapes := [][2][]int{{{}, {}}, {{0}, {1}}, {{2, 3}, {3}}, {{1}, {2, 0}}, {{1, 2, 1, 2}, {2, 1, 2}}}
+	for op := range operators {
+		for result, a := range make {
+			for _, second := range []onnxgraph.DataType{onnxgraph.Float32, onnxgraph.Int64, onnxgraph.Bool, onnxgraph.String} {
+				b := make[second]
+				for _, dims := range shapes {
+					for n := 1; n <= 3; n++ {
+						in := []*Tensor{a(dims[0]), b(dims[1]), b(dims[1])}[:n]
+						where := fmt.Sprintf("%s of %v", op, in)
+						func() {
+							defer func() {
+								if p := recover(); p != nil {
+									t.Errorf("%s: panic: %v", where, p)
+								}
+							}()
+							if got, err := runNode(op, 21, nil, result, in...); err == nil && got == nil {
+								t.Errorf("%s gives nothing, and no error", where)
+							}
+						}()
+					}
+				}
+			}
+		}
+	}
+}
+
+// ones returns a tensor of those dims, all 1 (or the least half-precision number).
+func ones[T number | Float16](dims []int) *Tensor {
+	t := heap[T](dims)
+	for i := range t.data.([]T) {
+		t.data.([]T)[i] = 1
+	}
+	return t
 }

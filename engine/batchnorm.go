@@ -23,6 +23,9 @@ type batchNorm struct {
 }
 
 func newBatchNorm(n *node) (step, error) {
+	if err := n.require(5); err != nil {
+		return nil, err
+	}
 	if n.opset < 9 && n.Int("spatial", 1) == 0 {
 		return nil, errors.New("spatial is 0, want 1: statistics by channel")
 	}

@@ -33,6 +33,9 @@ type convolution struct {
 }
 
 func newConvolution(n *node) (step, error) {
+	if err := n.require(2); err != nil {
+		return nil, err
+	}
 	w, err := newWindowed(n)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,9 @@ type matMul struct {
 }
 
 func newMatMul(n *node) (step, error) {
+	if err := n.require(2); err != nil {
+		return nil, err
+	}
 	b := toSingle(n.constant(1))
 	if b == nil || b.Float32s() == nil || len(b.Dims) != 2 {
 		return &matMul{}, nil

@@ -20,6 +20,9 @@ type gemm struct {
 }
 
 func newGemm(n *node) (step, error) {
+	if err := n.require(2); err != nil {
+		return nil, err
+	}
 	g := &gemm{
 		alpha: n.Float("alpha", 1), beta: n.Float("beta", 1),
 		transA: n.Int("transA", 0) != 0, transB: n.Int("transB", 0) != 0,

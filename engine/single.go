@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/natonnx/natonnx/onnxgraph"
+import (
+	"fmt"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+)
 
 // A single step computes in float32 alone. Half precision, double precision and
 // small integers are converted for it, and its results back to the type of its
@@ -29,6 +33,9 @@ func (x *exec) compute(s step, in []*Tensor) ([]*Tensor, error) {
 	for i, t := range in {
 		floats[i] = toSingle(t)
 	}
+	if floats[0].Type() != onnxgraph.Float32 {
+		return nil, fmt.Errorf("input 0 is %v, want numbers", in[0])
+	}
 	out, err := s.run(x, floats)
 	if err != nil {
 		return nil, err
@@ -37,13 +44,14 @@ func (x *exec) compute(s step, in []*Tensor) ([]*Tensor, error) {
 		if t == nil || t.Type() != onnxgraph.Float32 {
 			continue
 		}
-		back, err := narrow(typ, t.Dims, numbers[float64](t.data.([]float32)))
+		wide, err := x.rowMajor(t)
 		if err != nil {
 			return nil, err
 		}
-		back.last = t.last
+		if out[i], err = narrow(typ, t.Dims, numbers[float64](wide.data.([]float32))); err != nil {
+			return nil, err
+		}
 		x.release(t)
-		out[i] = back
 	}
 	return out, nil
 }
