@@ -69,7 +69,7 @@ func backwardPasses(s window.Slide, batch, in, out int) []pass {
 		}
 		for first := range min(s.Stride[d], s.In[d]) {
 			p.first[d] = first
-			p.count[d] = (s.In[d] - first + s.Stride[d] - 1) / s.Stride[d]
+			p.count[d] = pieces(s.In[d]-first, s.Stride[d])
 			p.taps[d] = nil
 			for k := s.Kernel[d] - 1; k >= 0; k-- {
 				if at := first + s.Begin[d] - k*s.Dilation[d]; at%s.Stride[d] == 0 {
@@ -166,8 +166,8 @@ func (p *pass) run(t *cpu.Team, out, in []float32, w *Weights, e Epilogue) {
 
 // each splits n into equal pieces of at most most.
 func each(n, most int, f func(from, to int)) {
-	pieces := (n + most - 1) / most
-	for i := range pieces {
-		f(i*n/pieces, (i+1)*n/pieces)
+	count := pieces(n, most)
+	for i := range count {
+		f(i*n/count, (i+1)*n/count)
 	}
 }

@@ -139,10 +139,7 @@ type panel struct {
 }
 
 // perGroup is the number of panels in each group.
-func (w *Weights) perGroup() int {
-	wide := tiles[w.level].wide
-	return (w.out + wide - 1) / wide
-}
+func (w *Weights) perGroup() int { return pieces(w.out, tiles[w.level].wide) }
 
 func (w *Weights) panels() int { return w.groups * w.perGroup() }
 

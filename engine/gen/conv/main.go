@@ -15,7 +15,12 @@ type shape struct {
 	name                 string
 	rows, vectors, lanes int
 	registers            []VecPhysical
+	ahead                bool // whether weights are fetched ahead: where there are loads to spare
 }
+
+// ahead is how many bytes ahead weights are fetched. Those of large layers come
+// from beyond the second-level cache.
+const ahead = 2048
 
 var (
 	zmm = []VecPhysical{
@@ -29,9 +34,9 @@ func main() {
 	ConstraintExpr("amd64")
 	table()
 	for _, s := range []shape{
-		{"AVX512", 12, 2, 16, zmm},
-		{"AVX512Narrow", 12, 1, 16, zmm},
-		{"AVX2", 6, 2, 8, ymm},
+		{"AVX512", 12, 2, 16, zmm, true},
+		{"AVX512Narrow", 12, 1, 16, zmm, false},
+		{"AVX2", 6, 2, 8, ymm, false},
 	} {
 		s.tile()
 		s.gradient()
@@ -59,8 +64,8 @@ func (s shape) all(f func(row, vector int)) {
 	}
 }
 
-// perRow calls f for the sums of each row that the tile has. It jumps to the
-// label done behind the last one.
+// perRow calls f for the sums of each row that the tile has, and jumps to the
+// label done after the last one.
 func (s shape) perRow(rows Op, done string, f func(row, vector int)) {
 	s.all(func(row, vector int) {
 		if vector == 0 {
@@ -137,6 +142,11 @@ func (s shape) tile() {
 		for v := range s.vectors {
 			VMOVUPS(Mem{Base: weights, Disp: 4 * s.lanes * v}, s.free(v))
 		}
+		if s.ahead {
+			for d := 0; d < 4*s.width(); d += 64 {
+				PREFETCHT0(Mem{Base: weights, Disp: ahead + d})
+			}
+		}
 		s.multiply(r, func(row int) Mem { return Mem{Base: pixels[row], Index: index, Scale: 4} })
 		ADDQ(Imm(uint64(4*s.width())), weights)
 		INCQ(index)
@@ -175,7 +185,6 @@ func (s shape) startWithBias() {
 // the comparisons (Go's first), the one that they return if it is NaN.
 func (s shape) addAndStore() {
 	rows, to, out := RAX, RBX, RCX
-	s.masks()
 	Load(Param("rows"), rows)
 	Load(Param("to"), to)
 	Load(Param("add"), out)
@@ -264,7 +273,7 @@ func (s shape) gradient() {
 }
 
 // mask is where AVX2's masks are found: as many ones as there are channels,
-// then zeros.
+// then zeros. No pixel of a tile is in this register, at six rows.
 var mask = R13
 
 // masks prepares load and store to touch nothing past the last channel.
