@@ -179,9 +179,12 @@ func (s splitting) grad(x *exec, in, _, dout []*Tensor, _ []bool) ([]*Tensor, er
 		return nil, err
 	}
 	last := slices.ContainsFunc(dout, func(t *Tensor) bool { return t != nil && t.last })
-	dx, err := x.zeros(in[0].Dims, last)
+	dx, err := x.lend(in[0].Dims, last)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(dout, nil) {
+		clear(dx.data.([]float32))
 	}
 	at := 0
 	for i, n := range sizes {

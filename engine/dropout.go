@@ -13,18 +13,15 @@ import (
 // an earlier opset has no way to say otherwise.
 type dropout struct {
 	seed, index uint64
-	mask        onnxgraph.DataType // element type of the second output; Undefined: not wanted
+	mask        bool // the second output is wanted
+	old         bool // before opset 10: the mask has the type of the input
 }
 
 func newDropout(n *node) (step, error) {
-	d := dropout{seed: uint64(n.Int("seed", 0)), index: uint64(n.Index)}
-	if len(n.Outputs) > 1 && n.Outputs[1] != "" {
-		d.mask = onnxgraph.Bool
-		if n.opset < 10 {
-			d.mask = n.plan.types.Of(n.Input(0)).Elem
-		}
-	}
-	return d, n.require(1)
+	return dropout{
+		seed: uint64(n.Int("seed", 0)), index: uint64(n.Index),
+		mask: len(n.Outputs) > 1 && n.Outputs[1] != "", old: n.opset < 10,
+	}, n.require(1)
 }
 
 // A lottery is what one exec remembers of a dropout: the draws go on from run to
@@ -63,7 +60,7 @@ func (d dropout) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 			return nil, err
 		}
 	}
-	if d.mask == onnxgraph.Undefined {
+	if !d.mask {
 		return []*Tensor{y}, nil
 	}
 	mask, err := d.masked(x, in[0], l.kept)
@@ -112,33 +109,32 @@ func (l *lottery) apply(x *exec, t *Tensor) (*Tensor, error) {
 	return out, nil
 }
 
-// masked returns the second output: what was kept.
-func (d dropout) masked(x *exec, like *Tensor, kept []bool) (*Tensor, error) {
-	m, err := x.typed(d.mask, like.Dims, like.last)
+// masked returns the second output: which elements of t were kept.
+func (d dropout) masked(x *exec, t *Tensor, kept []bool) (*Tensor, error) {
+	if kept == nil {
+		kept = make([]bool, t.Len())
+		kindOf[bool]{}.fill(kept, []bool{true})
+	}
+	mask, err := x.typed(onnxgraph.Bool, t.Dims, false)
 	if err != nil {
 		return nil, err
 	}
-	switch s := m.data.(type) {
-	case []bool:
-		if copy(s, kept) == 0 {
-			kinds[onnxgraph.Bool].fill(s, []bool{true})
-		}
-	default: // before opset 10, which knows inference only
-		one, err := narrow(d.mask, []int{1}, []float64{1})
-		if err != nil {
-			return nil, err
-		}
-		kinds[d.mask].fill(m.data, one.data)
+	x.move(mask, &Tensor{data: kept}, movement{dims: t.Dims, to: mask.strides(), from: t.strides()})
+	if d.old {
+		return narrow(t.Type(), t.Dims, mapped(mask.data.([]bool), indicator))
 	}
-	return m, nil
+	return mask, nil
 }
 
 func (dropout) reads() (in, out indices) { return 0, 0 }
 
 func (d dropout) grad(x *exec, _, _, dout []*Tensor, _ []bool) ([]*Tensor, error) {
 	l := d.lottery(x)
-	if dout[0] == nil || l.kept == nil {
-		return dout[:1], nil
+	switch {
+	case dout[0] == nil:
+		return nil, nil
+	case l.kept == nil:
+		return []*Tensor{x.view(dout[0], dout[0].Dims)}, nil
 	}
 	dx, err := l.apply(x, dout[0])
 	return []*Tensor{dx}, err

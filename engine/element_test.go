@@ -182,15 +182,15 @@ func TestDropoutInTraining(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		y, kept := out[0].data.([]float32), out[1].data.([]bool)
+		y, kept := b.plain(t, out[:1])[0].Float32s(), out[1].data.([]bool)
 		dropped := 0
 		dy := normal(5, x.Dims...)
 		dx, err := b.step.(differentiable).grad(b.x, in, out, b.laid(t, []*Tensor{dy}, true), []bool{true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, dx0 := b.laid(t, []*Tensor{dy}, true)[0].data.([]float32), dx[0].data.([]float32)
-		for i, v := range in[0].data.([]float32) {
+		g, dx0 := dy.Float32s(), b.plain(t, dx)[0].Float32s()
+		for i, v := range x.Float32s() {
 			factor := float32(4) / 3
 			if !kept[i] {
 				factor = 0

@@ -71,13 +71,17 @@ func (x *exec) moveBack(dout *Tensor, dims, moved []int, pave paving) (*Tensor, 
 	if v := x.relabel(dout, dims, back); v != nil {
 		return v, nil
 	}
-	dx, err := x.zeros(dims, dout.last && len(dims) == len(moved))
+	dx, err := x.lend(dims, dout.last && len(dims) == len(moved))
 	if err != nil {
 		return nil, err
 	}
-	m := back(dx.strides(), dout.strides())
-	if slices.Contains(m.tidy().to, 0) {
-		addAll(m, dx.data.([]float32), dout.data.([]float32))
+	m := back(dx.strides(), dout.strides()).tidy()
+	to, repeats := dx.data.([]float32), slices.Contains(m.to, 0)
+	if repeats || product(m.dims) < len(to) {
+		clear(to)
+	}
+	if repeats {
+		addAll(m, to, dout.data.([]float32))
 	} else {
 		x.move(dx, dout, m)
 	}

@@ -54,6 +54,10 @@ func rowTrials() []trial {
 		{op: "LayerNormalization", opset: 17, in: []*Tensor{x, normal(5, 5), normal(6, 5)}, smooth: 3},
 		{op: "LayerNormalization", opset: 17, attrs: attrs{intAttr("axis", 2)}, in: []*Tensor{x, normal(5, 4, 5)}, smooth: 2},
 		{op: "LayerNormalization", opset: 17, attrs: attrs{intAttr("axis", 1), floatAttr("epsilon", 0.1)}, in: []*Tensor{x, normal(5, 3, 4, 5), normal(6, 3, 4, 5)}, smooth: 3},
+		{op: "LayerNormalization", opset: 17, in: []*Tensor{x, normal(5, 1, 1, 5), normal(6, 1)}, smooth: 3},
+		{op: "InstanceNormalization", opset: 7, in: []*Tensor{x, normal(5, 3), normal(6, 3)}, smooth: 3},
+		{op: "GroupNormalization", opset: 21, attrs: attrs{intAttr("num_groups", 2)}, in: []*Tensor{normal(3, 2, 4, 3, 2), normal(5, 4), normal(6, 4)}, smooth: 3},
+		{op: "GroupNormalization", opset: 18, attrs: attrs{intAttr("num_groups", 2)}, in: []*Tensor{normal(3, 2, 4, 3, 2), normal(5, 2), normal(6, 2)}, smooth: 3},
 		{op: "ArgMax", opset: 13, attrs: attrs{intAttr("axis", 1)}, in: []*Tensor{x}},
 		{op: "ArgMin", opset: 13, attrs: attrs{intAttr("axis", -1), intAttr("keepdims", 0)}, in: []*Tensor{x}},
 	}
