@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math"
 
 	"github.com/natonnx/natonnx/onnxgraph"
@@ -55,7 +56,7 @@ func openData(c *cli.Context, m *onnxgraph.Model) (*dataset.Dataset, error) {
 	}
 	d, err := dataset.Open(path, dataset.Preprocess{})
 	if err != nil {
-		return nil, &ioError{err}
+		return nil, dataError(err)
 	}
 	p, err := preprocessing(how, d, path)
 	if err != nil {
@@ -63,13 +64,21 @@ func openData(c *cli.Context, m *onnxgraph.Model) (*dataset.Dataset, error) {
 	}
 	if d.Pixels() {
 		if d, err = dataset.Open(path, forInput(p, m)); err != nil {
-			return nil, &ioError{err}
+			return nil, dataError(err)
 		}
 	}
 	if n := countOf(c, "limit"); n > 0 {
 		d = d.Sample(int(n), countOf(c, "seed"))
 	}
 	return d, nil
+}
+
+// dataError marks a fault of data as one of a file.
+func dataError(err error) error {
+	if _, ok := err.(*fs.PathError); ok {
+		return err
+	}
+	return &ioError{err}
 }
 
 // preprocessing reads --preprocess, which pictures need and other data do not bear.
@@ -235,8 +244,8 @@ func newDriftFact(d *measure.Drift) *driftFact {
 	return &driftFact{d.Inputs, d.Shape, "standard normal", d.Seed, d.Runtime, d.About, d.Output, newDistanceFact(&d.Distance, d.Classifies)}
 }
 
-func (d *driftFact) print(p *page) {
-	p.heading("drift on %s (%s, seed %d): %v", plural(d.Probes, "probe input"), d.Values, d.Seed, d.Distance)
+func (d *driftFact) print(p *page, what string) {
+	p.heading("%s on %s (%s, seed %d): %v", what, plural(d.Probes, "probe input"), d.Values, d.Seed, d.Distance)
 }
 
 // A probed network's multiply-adds, all probes together, and the number of

@@ -99,7 +99,7 @@ func (d *decision) measureDrift(c *cli.Context, input *onnxgraph.Model, o measur
 func (e *effect) print(p *page) {
 	switch {
 	case e.drift != nil:
-		e.drift.print(p)
+		e.drift.print(p, "drift")
 	case e.noDrift != "":
 		p.heading("drift: not measured: %s", e.noDrift)
 	}

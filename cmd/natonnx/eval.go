@@ -62,8 +62,9 @@ type evalFact struct {
 	Data        *dataFact       `json:"data"`
 	Samples     int             `json:"samples_measured"`
 	Accuracy    *accuracyFact   `json:"accuracy"`
-	Against     *comparisonFact `json:"against"`
-	Drift       *driftFact      `json:"drift"` // from against, without data
+	Other       string          `json:"against_model,omitempty"`
+	Against     *comparisonFact `json:"against"` // on data
+	Drift       *driftFact      `json:"drift"`   // from the other model, without data
 	Throughput  *throughputFact `json:"throughput"`
 	Latency     *latencyFact    `json:"latency"`
 }
@@ -153,7 +154,7 @@ func (e *evaluation) measure() error {
 	defer m.Close()
 	e.fact = evalFact{
 		Version: version, Model: e.path, Input: newValueFact(m.Input.Name, e.model.Graph.RealInputs()[0].Type), Output: m.Output.Name, Classes: m.Classes,
-		Runtime: m.Runtime.Name(), About: m.Runtime.About(), Workers: m.Workers, Batch: m.Batch,
+		Runtime: m.Runtime.Name(), About: m.Runtime.About(), Workers: m.Workers, Batch: m.Batch, Other: e.c.String("against"),
 	}
 	switch {
 	case e.data != nil:
@@ -241,7 +242,11 @@ func (f *evalFact) conditions(p *page) {
 	row := func(term, format string, args ...any) {
 		terms, meanings = append(terms, term), append(meanings, clean(fmt.Sprintf(format, args...)))
 	}
-	row("measured", "output %q", f.Output)
+	scores := ""
+	if f.Classes > 0 {
+		scores = fmt.Sprintf(", %d classes", f.Classes)
+	}
+	row("output", "%q%s", f.Output, scores)
 	if d := f.Data; d != nil {
 		chosen := plural(d.Samples, "sample")
 		if d.Limit > 0 {
@@ -282,7 +287,7 @@ func (f *evalFact) accuracies(p *page) {
 		f.Against.print(p)
 	}
 	if f.Drift != nil {
-		f.Drift.print(p)
+		f.Drift.print(p, "distance from "+f.Other)
 	}
 }
 

@@ -196,6 +196,49 @@ func TestMisfits(t *testing.T) {
 	}
 }
 
+// Too little memory is an error that names the network, on the engine itself.
+func TestMemoryLimit(t *testing.T) {
+	data := records(t, []byte{0, 1}, []byte{0, 1})
+	for batch, want := range map[onnxgraph.Dim]string{onnxgraph.Const(1): "2 runs at a time", onnxgraph.Symbol("n"): "net.onnx: a run needs"} {
+		m, err := Open(tenClasses(t, batch, 10), Options{Workers: 2, Memory: 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Evaluate(context.Background(), m, nil, data, EvaluateOptions{})
+		var memory *engine.MemoryError
+		if !errors.As(err, &memory) || !strings.Contains(err.Error(), want) {
+			t.Errorf("batch %v: %v", batch, err)
+		}
+	}
+}
+
+// A weight that is no number is named, and not counted as a wrong answer.
+func TestNonFinite(t *testing.T) {
+	data := records(t, []byte{0, 1}, []byte{0, 1})
+	b := onnxgraph.NewBuilder("g", 17)
+	shape := onnxgraph.Shape{onnxgraph.Symbol("n"), onnxgraph.Const(3), onnxgraph.Const(32), onnxgraph.Const(32)}
+	b.Input("x", onnxgraph.Float32, shape)
+	weights := make([]float32, 3072*10)
+	weights[77] = float32(math.NaN())
+	b.Init(onnxgraph.NewFloat32s("w", []int64{3072, 10}, weights))
+	b.Add(onnxgraph.NewNode("Flatten", "", []string{"x"}, []string{"f"}))
+	b.Add(onnxgraph.NewNode("MatMul", "", []string{"f", "w"}, []string{"y"}))
+	b.Output("y", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Symbol("n"), onnxgraph.Const(10)})
+	graph, err := b.Model("net.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(graph, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := Evaluate(context.Background(), m, nil, data, EvaluateOptions{})
+	var bad *engine.NonFiniteError
+	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "net.onnx") || e.Samples != 0 {
+		t.Errorf("%v after %d samples", err, e.Samples)
+	}
+}
+
 func TestOpenRefusesWhatIsNoPictureNetwork(t *testing.T) {
 	b := onnxgraph.NewBuilder("g", 17)
 	for _, name := range []string{"a", "b"} {

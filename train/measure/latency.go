@@ -72,7 +72,7 @@ func Timed(ctx context.Context, graph *onnxgraph.Model, l LatencyOptions, o Opti
 	}
 	times, err := times(ctx, session, map[string]*engine.Tensor{in.Name: x}, l)
 	if err != nil {
-		return nil, err
+		return nil, m.explain(err)
 	}
 	return summary(times, batch, o.Workers), nil
 }

@@ -2,6 +2,7 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -220,7 +221,7 @@ func (m *Model) run(ctx context.Context, samples []float32, n int, shape []int) 
 	}
 	values, err := m.session.Run(ctx, map[string]*engine.Tensor{m.Input.Name: in})
 	if err != nil {
-		return nil, err
+		return nil, m.explain(err)
 	}
 	out := values[m.Output.Name]
 	data := out.Float32s()
@@ -228,6 +229,18 @@ func (m *Model) run(ctx context.Context, samples []float32, n int, shape []int) 
 		return nil, fmt.Errorf("%s: output %q is %v for a batch of %d", m.Path, m.Output.Name, out, n)
 	}
 	return slices.Collect(slices.Chunk(data, len(data)/n)), nil
+}
+
+// explain says of which network an engine speaks that wants more memory.
+func (m *Model) explain(err error) error {
+	var memory *engine.MemoryError
+	switch {
+	case !errors.As(err, &memory):
+		return err
+	case m.Batch > 0 && m.Workers > 1:
+		return fmt.Errorf("%s: a run %w; %d runs at a time share what is allowed", m.Path, err, m.Workers)
+	}
+	return fmt.Errorf("%s: a run %w", m.Path, err)
 }
 
 // errNoClasses says that accuracy makes no sense.
