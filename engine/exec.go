@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/natonnx/natonnx/engine/cpu"
 	"github.com/natonnx/natonnx/engine/vec"
@@ -135,6 +136,11 @@ func (x *exec) do(i int) error {
 	in, err := x.gather(c.in, x.slots, room)
 	if err != nil {
 		return x.located(c, err)
+	}
+	for k, slot := range c.in {
+		if slot >= 0 && in[k] == nil {
+			return x.located(c, fmt.Errorf("input %d: %q has no value", k, x.program.names[slot]))
+		}
 	}
 	out, err := x.compute(c.step, in)
 	if err != nil {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -451,5 +452,23 @@ func TestGathersByElement(t *testing.T) {
 			return slices.Concat(index[:a], []int{i}, index[a+len(which):])
 		})
 		expect(t, trial{op: "Gather", opset: 13, attrs: attrs{intAttr("axis", int64(a))}, in: []*Tensor{x, picks}}, want)
+	}
+}
+
+// A node may read what nobody makes: models are not validated to be run.
+func TestValueThatNobodyMakes(t *testing.T) {
+	b := onnxgraph.NewBuilder("trial", 13)
+	b.Add(onnxgraph.NewNode("Identity", "", []string{"nothing"}, []string{"y"}))
+	b.Output("y", onnxgraph.Float32, nil)
+	m, err := b.Model("trial.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Compile(m, Options{})
+	if err == nil {
+		_, err = p.Run(context.Background(), nil)
+	}
+	if err == nil || !strings.Contains(err.Error(), `"nothing" has no value`) {
+		t.Errorf("error is %v", err)
 	}
 }
