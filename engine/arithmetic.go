@@ -72,14 +72,21 @@ func (s *arithmetic) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	if in[0].isHalf() {
 		return inSingle(x, in, s.run)
 	}
-	var out *Tensor
-	var err error
-	if s.clamp != noClamp {
-		out, err = chain(x, in, vec.Add, func(dst []float32) { vec.Clamp(dst, dst, s.clamp.lo, s.clamp.hi) })
-	} else {
-		out, err = compute(x, in, func(a algebra) applied { return a.arithmetic(s.op) })
-	}
+	out, err := compute(x, in, s.applied)
 	return []*Tensor{out}, err
+}
+
+// applied returns the operator for a type. Only float32 has clamps.
+func (s *arithmetic) applied(a algebra) applied {
+	if s.clamp == noClamp {
+		return a.arithmetic(s.op)
+	}
+	if _, ok := a.(vectorized); !ok {
+		return nil
+	}
+	return func(x *exec, in []*Tensor) (*Tensor, error) {
+		return chain(x, in, vec.Add, func(dst []float32) { vec.Clamp(dst, dst, s.clamp.lo, s.clamp.hi) })
+	}
 }
 
 func (s *arithmetic) reads() (in, out indices) {

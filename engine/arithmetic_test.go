@@ -348,3 +348,28 @@ func ones[T number | Float16](dims []int) *Tensor {
 	}
 	return t
 }
+
+// Only float32 outputs have gradients.
+func TestGradientOfIntegersIsRefused(t *testing.T) {
+	b := onnxgraph.NewBuilder("integers", 13)
+	b.Input("x", onnxgraph.Int64, nil)
+	b.Input("w", onnxgraph.Float32, nil)
+	b.Add(onnxgraph.NewNode("Cast", "", []string{"w"}, []string{"v"}, onnxgraph.IntAttr("to", int64(onnxgraph.Int64))))
+	b.Add(onnxgraph.NewNode("Mul", "", []string{"x", "v"}, []string{"y"}))
+	b.Output("y", onnxgraph.Int64, nil)
+	m, err := b.Model("integers.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := CompileTraining(m, nil, TrainingOptions{InputGradients: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Forward(context.Background(), map[string]*Tensor{"x": row[int64](1, 2), "w": row[float32](3)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = g.Backward(context.Background(), map[string]*Tensor{"y": row[float32](1, 1)})
+	if err == nil || !strings.Contains(err.Error(), "the output int64 2") {
+		t.Errorf("%v, want a refusal", err)
+	}
+}

@@ -17,9 +17,10 @@ import (
 
 // The ONNX project's own tests of single operators and small graphs, with the
 // tolerances of its runner. $ONNX_NODE_TESTS may name another folder of such
-// tests, as the project's Python package generates them.
+// tests, as the project's Python package generates them. The floor is what was
+// reached: it may only rise.
 func TestConformance(t *testing.T) {
-	t.Run("installed", func(t *testing.T) { conform(t, corpus.Conformance(t)) })
+	t.Run("installed", func(t *testing.T) { conform(t, corpus.Conformance(t), 719) })
 	t.Run("generated", func(t *testing.T) {
 		dir := os.Getenv("ONNX_NODE_TESTS")
 		if dir == "" {
@@ -35,7 +36,7 @@ func TestConformance(t *testing.T) {
 		if len(paths) == 0 {
 			t.Fatalf("no model.onnx below %s", dir)
 		}
-		conform(t, paths)
+		conform(t, paths, 1)
 	})
 }
 
@@ -54,6 +55,8 @@ var exceptions = map[string]string{
 	"test_castlike_BFLOAT16_to_FLOAT_expanded": misshapen,
 	"test_castlike_FLOAT_to_BFLOAT16":          misshapen,
 	"test_castlike_FLOAT_to_BFLOAT16_expanded": misshapen,
+
+	"test_attention_4d_causal_fp16_expanded": "its softmax is rounded to half precision after every step, the engine's once",
 }
 
 const (
@@ -62,7 +65,7 @@ const (
 	misshapen = "old data: an input does not have the shape that the model declares"
 )
 
-func conform(t *testing.T, paths []string) {
+func conform(t *testing.T, paths []string, floor int) {
 	ran, passed, missing := 0, 0, map[string]int{}
 	out := 0
 	for _, path := range paths {
@@ -76,7 +79,11 @@ func conform(t *testing.T, paths []string) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if reasons := outOfScope(m); len(reasons) > 0 || exceptions[name] != "" {
+		reasons := outOfScope(m)
+		if why := exceptions[name]; why != "" && len(reasons) == 0 {
+			reasons = []string{why + ":"}
+		}
+		if len(reasons) > 0 {
 			out++
 			for _, r := range reasons {
 				missing[r]++
@@ -91,6 +98,9 @@ func conform(t *testing.T, paths []string) {
 		passed++
 	}
 	t.Logf("%d tests ran, %d passed, %d out of scope", ran, passed, out)
+	if passed < floor {
+		t.Errorf("%d tests passed, want at least %d", passed, floor)
+	}
 	reasons := make([]string, 0, len(missing))
 	for r := range missing {
 		reasons = append(reasons, r)

@@ -145,7 +145,7 @@ func (t *Training) Backward(ctx context.Context, dout map[string]*Tensor) (map[s
 		if !ok || !slices.ContainsFunc(p.outputs, func(v Port) bool { return v.Name == name }) {
 			return nil, fmt.Errorf("%s: no output is called %q", p.model.Path, name)
 		}
-		if y := x.slots[slot]; y == nil || !slices.Equal(g.Dims, y.Dims) || g.Type() != onnxgraph.Float32 {
+		if y := x.slots[slot]; y == nil || !slices.Equal(g.Dims, y.Dims) || y.Type() != onnxgraph.Float32 || g.Type() != onnxgraph.Float32 {
 			return nil, fmt.Errorf("%s: the gradient of %q is %v, the output %v", p.model.Path, name, g, y)
 		}
 		if err := t.arrive(slot, g); err != nil {
