@@ -74,7 +74,7 @@ func Evaluate(ctx context.Context, m, against *Model, data *dataset.Dataset, o E
 	}
 	began := time.Now()
 	var err error
-	for batch, failed := range data.Load(ctx, dataset.LoadOptions{Batch: o.Batch}) {
+	for batch, failed := range data.Load(ctx, dataset.LoadOptions{Batch: o.Batch, Workers: m.Workers}) {
 		if err = failed; err == nil {
 			err = e.take(ctx, m, against, data, batch)
 		}
