@@ -94,10 +94,23 @@ func signOf(v float64) float64 {
 func leakyRelu(n *node) curve {
 	alpha := n.Float("alpha", 0.01)
 	return curve{
-		of: func(v float64) float64 { return leak(v, float64(alpha)) },
+		of: func(v float64) float64 {
+			if v < 0 {
+				return v * float64(alpha)
+			}
+			return v
+		},
 		vector: func(dst, a []float32) {
-			for i, v := range a {
-				dst[i] = leak(v, alpha)
+			var scaled [512]float32
+			for len(a) > 0 {
+				n := min(len(a), len(scaled))
+				vec.Scale(scaled[:n], a[:n], alpha)
+				if alpha <= 1 {
+					vec.Max(dst[:n], a[:n], scaled[:n])
+				} else {
+					vec.Min(dst[:n], a[:n], scaled[:n])
+				}
+				dst, a = dst[n:], a[n:]
 			}
 		},
 		back: func(dx, dy, x []float32) {
@@ -109,14 +122,6 @@ func leakyRelu(n *node) curve {
 			}
 		},
 	}
-}
-
-// leak is v, or v times the slope where it is negative.
-func leak[T float32 | float64](v, slope T) T {
-	if v < 0 {
-		return v * slope
-	}
-	return v
 }
 
 // elu is gamma times v, or gamma times alpha*(exp(v/width)-1) where v is

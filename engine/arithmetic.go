@@ -284,11 +284,8 @@ func (p *pow) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	wide := make([]*Tensor, 2)
 	for i, t := range in {
 		var err error
-		if wide[i], err = cast(x, t, common); err != nil {
+		if wide[i], err = x.as(t, common); err != nil {
 			return nil, err
-		}
-		if wide[i] != t {
-			x.temps = append(x.temps, wide[i])
 		}
 	}
 	out, err := p.arithmetic.run(x, wide)
@@ -300,12 +297,9 @@ func (p *pow) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 }
 
 func (p *pow) grad(x *exec, in, out, dout []*Tensor, want []bool) ([]*Tensor, error) {
-	exponent, err := cast(x, in[1], onnxgraph.Float32)
+	exponent, err := x.as(in[1], onnxgraph.Float32)
 	if err != nil {
 		return nil, err
-	}
-	if exponent != in[1] {
-		x.temps = append(x.temps, exponent)
 	}
 	return p.arithmetic.grad(x, []*Tensor{in[0], exponent}, out, dout, want)
 }

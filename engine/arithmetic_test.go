@@ -101,6 +101,10 @@ func TestElementTypes(t *testing.T) {
 		{op: "Cast", attrs: to(onnxgraph.String), in: []*Tensor{row[int64](-5)}, want: row("-5")},
 		{op: "QuantizeLinear", in: []*Tensor{row[float32](2.5, 3.5, -2.5, 1e9, -1e9, float32(inf)), row[float32](1)}, want: row[uint8](2, 4, 0, 255, 0, 255)},
 		{op: "QuantizeLinear", in: []*Tensor{row[float32](2.5, -300), row[float32](0.5), row[int8](-3)}, want: row[int8](2, -128)},
+		{op: "QuantizeLinear", in: []*Tensor{row[float32](0.5, 65534.5, 65535.5, float32(-inf)), row[float32](1), row[uint16](65535)}, want: row[uint16](65535, 65535, 65535, 0)},
+		{op: "QuantizeLinear", in: []*Tensor{row[float32](-65533.5, -65534.5, -2), row[float32](1), row[uint16](65535)}, want: row[uint16](1, 1, 65533)},
+		{op: "LeakyRelu", attrs: []*onnxgraph.Attribute{onnxgraph.FloatAttr("alpha", 3)}, in: []*Tensor{row[float32](-2, 2)}, want: row[float32](-6, 2)},
+		{op: "LeakyRelu", attrs: []*onnxgraph.Attribute{onnxgraph.FloatAttr("alpha", -1)}, in: []*Tensor{row[float32](-2, 2)}, want: row[float32](2, 2)},
 		{op: "DequantizeLinear", in: []*Tensor{row[int32](math.MinInt32, 5), row[float32](2), row[int32](1)}, want: row[float32](-0x1p32, 8)},
 	} {
 		got, err := runNode(c.op, 21, c.attrs, c.want.Type(), c.in...)
@@ -144,7 +148,7 @@ func TestArithmeticErrors(t *testing.T) {
 		{"Cast", []*onnxgraph.Attribute{onnxgraph.IntAttr("to", int64(onnxgraph.Float8E5M2))}, []*Tensor{square}, "casts to float8e5m2 are not supported"},
 		{"Cast", []*onnxgraph.Attribute{onnxgraph.IntAttr("to", 6)}, []*Tensor{row("1", "x")}, `element 1 is "x", want a number`},
 		{"BitShift", nil, []*Tensor{row[uint8](1), row[uint8](1)}, "want LEFT or RIGHT"},
-		{"QuantizeLinear", nil, []*Tensor{square, row[float32](1, 2)}, "float64 2 for axis 1 of 2x3, want 3 elements"},
+		{"QuantizeLinear", nil, []*Tensor{square, row[float32](1, 2)}, "float32 2 for axis 1 of 2x3, want 3 elements"},
 		{"QuantizeLinear", []*onnxgraph.Attribute{onnxgraph.IntAttr("axis", 7)}, []*Tensor{square, row[float32](1, 2)}, "axis 7"},
 		{"QuantizeLinear", nil, []*Tensor{square, row[float32](1, 2, 3), row[uint8](1)}, "want equal dims"},
 		{"QuantizeLinear", []*onnxgraph.Attribute{onnxgraph.IntAttr("block_size", 2)}, []*Tensor{square, square}, "want 2x2"},

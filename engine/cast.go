@@ -77,6 +77,15 @@ func cast(x *exec, t *Tensor, to onnxgraph.DataType) (*Tensor, error) {
 	return out, err
 }
 
+// as is cast for a tensor that the running step gives back when it returns.
+func (x *exec) as(t *Tensor, typ onnxgraph.DataType) (*Tensor, error) {
+	out, err := cast(x, t, typ)
+	if err == nil && out != t {
+		x.temps = append(x.temps, out)
+	}
+	return out, err
+}
+
 // castAs sets to, a slice of any type, to the numbers or words of a tensor.
 func castAs[S wide](to any, t *Tensor) error {
 	words, ok := t.data.([]string)

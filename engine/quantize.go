@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/natonnx/natonnx/engine/vec"
 	"github.com/natonnx/natonnx/onnxgraph"
 )
 
@@ -36,7 +37,7 @@ func (q quantize) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if operands[0].Tensor, err = cast(x, in[0], onnxgraph.Float32); err != nil {
+	if operands[0].Tensor, err = x.as(in[0], onnxgraph.Float32); err != nil {
 		return nil, err
 	}
 	out, err := x.typed(typ, in[0].Dims, false)
@@ -53,19 +54,29 @@ func (q quantize) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	case []uint16:
 		level(x, to, operands)
 	default:
+		x.release(out)
 		return nil, fmt.Errorf("quantization to %v is not supported", typ)
-	}
-	if operands[0].Tensor != in[0] {
-		x.release(operands[0].Tensor)
 	}
 	return []*Tensor{out}, nil
 }
 
 // level sets to to the nearest levels of a quantization, ties to even.
-func level[T integer](x *exec, to []T, operands []operand) {
-	lo, hi := limits[T]()
-	scale(x, to, operands, func(v float32, scale, zero float64) T {
-		return saturated(math.RoundToEven(float64(v/float32(scale)))+zero, lo, hi)
+func level[T int8 | uint8 | int16 | uint16](x *exec, to []T, operands []operand) {
+	least, most := limits[T]()
+	// A float32 near big has no room for a fraction: adding big rounds, to even.
+	const far, big = 1 << 20, 3 << 22
+	scale(x, to, operands, func(dst []T, v, scales, zeros []float32) {
+		var room [block]float32
+		q := room[:len(v)]
+		vec.Div(q, v, scales)
+		vec.Clamp(q, q, -far, far)
+		vec.Offset(q, q, big)
+		vec.Offset(q, q, -big)
+		vec.Add(q, q, zeros)
+		vec.Clamp(q, q, float32(least), float32(most))
+		for i, v := range q {
+			dst[i] = T(int32(v))
+		}
 	})
 }
 
@@ -110,15 +121,20 @@ func (q dequantize) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	return []*Tensor{rounded}, err
 }
 
-func restored[T integer](v T, scale, zero float64) float32 {
-	return float32(float64(v)-zero) * float32(scale)
+func restored[T integer](dst []float32, v []T, scales, zeros []float32) {
+	for i, v := range v {
+		dst[i] = float32(v)
+	}
+	vec.Sub(dst, dst, zeros)
+	vec.Mul(dst, dst, scales)
 }
 
 // operands returns the elements, scales and zero points, which broadcast to the
-// elements. Both of the latter are float64, which holds all of either.
+// elements. Both of the latter are float32: zero points have 16 bits at most, or
+// are 0.
 func (q quantization) operands(x *exec, in []*Tensor) ([]operand, error) {
 	dims := in[0].Dims
-	out := []operand{{Tensor: in[0]}, {}, {Tensor: of(slices.Repeat([]int{1}, len(dims)), []float64{0})}}
+	out := []operand{{Tensor: in[0]}, {}, {Tensor: of(slices.Repeat([]int{1}, len(dims)), []float32{0})}}
 	for i, t := range in[1:] {
 		if t == nil {
 			continue
@@ -127,7 +143,7 @@ func (q quantization) operands(x *exec, in []*Tensor) ([]operand, error) {
 		if i > 0 && !single && !slices.Equal(t.Dims, in[1].Dims) {
 			return nil, fmt.Errorf("zero points are %v, scales %v: want equal dims", t, in[1])
 		}
-		t, err := cast(x, t, onnxgraph.Float64)
+		t, err := x.as(t, onnxgraph.Float32)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +158,7 @@ func (q quantization) operands(x *exec, in []*Tensor) ([]operand, error) {
 func (q quantization) fit(x *exec, t *Tensor, dims []int) (*Tensor, error) {
 	ones := slices.Repeat([]int{1}, len(dims))
 	if t.Len() == 1 {
-		return of(ones, t.data.([]float64)), nil
+		return of(ones, t.data.([]float32)), nil
 	}
 	a, err := axis(q.axis, len(dims))
 	if err != nil {
@@ -155,7 +171,7 @@ func (q quantization) fit(x *exec, t *Tensor, dims []int) (*Tensor, error) {
 		return nil, fmt.Errorf("%v for axis %d of %s, want %d elements", t, a, spell(dims), dims[a])
 	}
 	ones[a] = dims[a]
-	return of(ones, t.data.([]float64)), nil
+	return of(ones, t.data.([]float32)), nil
 }
 
 // inBlocks repeats each element of t for the elements of its block.
@@ -165,11 +181,11 @@ func (q quantization) inBlocks(x *exec, t *Tensor, dims []int, a int) (*Tensor, 
 	if !slices.Equal(t.Dims, want) {
 		return nil, fmt.Errorf("%v for blocks of %d along axis %d of %s, want %s", t, q.block, a, spell(dims), spell(want))
 	}
-	out, err := x.typed(onnxgraph.Float64, dims, false)
+	out, err := x.temporary(dims, false)
 	if err != nil {
 		return nil, err
 	}
-	to, from := out.data.([]float64), t.data.([]float64)
+	to, from := out.data.([]float32), t.data.([]float32)
 	inner := product(dims[a+1:])
 	for i := range product(dims[:a]) * dims[a] {
 		row := i/dims[a]*want[a] + i%dims[a]/q.block
@@ -179,15 +195,12 @@ func (q quantization) inBlocks(x *exec, t *Tensor, dims []int, a int) (*Tensor, 
 }
 
 // scale computes a result from the elements, scales and zero points.
-func scale[T, R Element](x *exec, to []R, operands []operand, f func(v T, scale, zero float64) R) {
+func scale[T, R Element](x *exec, to []R, operands []operand, f func(dst []R, v []T, scales, zeros []float32)) {
 	w := newNest(operands[0].Dims, operands)
 	x.team.Ranges(len(to), piece, func(_, from, end int) {
-		values, scales, zeros := readerOf[T](&w, 0, operands[0]), readerOf[float64](&w, 1, operands[1]), readerOf[float64](&w, 2, operands[2])
+		values, scales, zeros := readerOf[T](&w, 0, operands[0]), readerOf[float32](&w, 1, operands[1]), readerOf[float32](&w, 2, operands[2])
 		w.blocks(from, end, func(at, pos, n int, off []int) {
-			v, s, z := values.part(off[0], pos, n), scales.part(off[1], pos, n), zeros.part(off[2], pos, n)
-			for i := range v {
-				to[at+i] = f(v[i], s[i], z[i])
-			}
+			f(to[at:at+n], values.part(off[0], pos, n), scales.part(off[1], pos, n), zeros.part(off[2], pos, n))
 		})
 	})
 }
