@@ -118,6 +118,10 @@ func (c trial) bench(t *testing.T) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newBench(s)
+}
+
+func newBench(s step) bench {
 	x := &exec{ctx: context.Background(), team: cpu.NewTeam(2), program: &Program{calls: make([]call, 1)}, own: make([]any, 1)}
 	return bench{x, s}
 }
