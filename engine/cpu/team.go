@@ -2,14 +2,26 @@ package cpu
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Team is a number of workers that share out the tasks of one computation,
-// each with memory of its own. One computation at a time uses a Team.
+// each with memory of its own. One computation at a time uses a Team. Workers
+// stay awake for a moment after a computation, since networks are many short
+// ones in a row; nothing is left running when they stop.
 type Team struct {
-	scratch [][]float32 // by worker
+	scratch [][]float32   // by worker
+	awake   []atomic.Bool // by worker
+	job     atomic.Pointer[job]
+}
+
+// A job is one computation.
+type job struct {
+	do         func(worker, task int)
+	tasks      int64
+	next, over atomic.Int64 // tasks that were taken, that are done
+	done       chan struct{}
 }
 
 // NewTeam returns a team of that many workers; 0 or less: as many as cores.
@@ -17,7 +29,7 @@ func NewTeam(workers int) *Team {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	return &Team{scratch: make([][]float32, workers)}
+	return &Team{scratch: make([][]float32, workers), awake: make([]atomic.Bool, workers)}
 }
 
 // Workers returns the number of workers, at least 1.
@@ -35,22 +47,61 @@ func (t *Team) Do(n int, f func(worker, task int)) {
 		}
 		return
 	}
-	var next atomic.Int64
-	work := func(worker int) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			f(worker, i)
+	j := &job{do: f, tasks: int64(n), done: make(chan struct{})}
+	t.job.Store(j)
+	for w := 1; w < workers; w++ {
+		if t.awake[w].CompareAndSwap(false, true) {
+			go t.help(w)
 		}
 	}
-	var others sync.WaitGroup
-	for w := 1; w < workers; w++ {
-		others.Go(func() { work(w) })
+	j.work(0)
+	j.wait()
+}
+
+// work does tasks until there are no more.
+func (j *job) work(worker int) {
+	for {
+		i := j.next.Add(1) - 1
+		if i >= j.tasks {
+			return
+		}
+		j.do(worker, int(i))
+		if j.over.Add(1) == j.tasks {
+			close(j.done)
+		}
 	}
-	work(0)
-	others.Wait()
+}
+
+// Most waits are short, and waking a sleeping thread takes longer: who waits
+// looks this many times before it lets others run, and stays awake so long.
+const (
+	glances  = 200
+	patience = 100 * time.Microsecond
+)
+
+// wait returns when all tasks are done.
+func (j *job) wait() {
+	for range glances {
+		if j.over.Load() == j.tasks {
+			return
+		}
+	}
+	<-j.done
+}
+
+// help works on the team's jobs until none came for a moment. A job that comes
+// while it stops is done by the others.
+func (t *Team) help(worker int) {
+	defer t.awake[worker].Store(false)
+	var last *job
+	for since := time.Now(); time.Since(since) < patience; runtime.Gosched() {
+		for range glances {
+			if j := t.job.Load(); j != last {
+				j.work(worker)
+				last, since = j, time.Now()
+			}
+		}
+	}
 }
 
 // Ranges splits [0, n) into pieces of size grain (the last one may be shorter)
