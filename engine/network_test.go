@@ -358,3 +358,23 @@ func TestUnsupportedOperatorIsNamed(t *testing.T) {
 		t.Errorf("got %v, want the node's name", err)
 	}
 }
+
+// A small file that asks for much memory gets none, neither when it is compiled
+// nor when it is run.
+func TestHugeConstantsAreNotMade(t *testing.T) {
+	b := onnxgraph.NewBuilder("g", 17)
+	b.Input("x", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(1)})
+	b.Init(onnxgraph.NewInt64s("dims", []int64{1}, []int64{4e9}))
+	b.Add(onnxgraph.NewNode("ConstantOfShape", "", []string{"dims"}, []string{"huge"}))
+	b.Add(onnxgraph.NewNode("Add", "", []string{"x", "huge"}, []string{"y"}))
+	p := compile(t, built(t, b), engine.Options{Memory: 1 << 30})
+	x, err := engine.New([]int{1}, []float32{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Run(context.Background(), map[string]*engine.Tensor{"x": x})
+	var e *engine.MemoryError
+	if !errors.As(err, &e) {
+		t.Errorf("got %v, want a memory error", err)
+	}
+}

@@ -113,7 +113,9 @@ func (p *planner) add(n *node) error {
 		c.out = append(c.out, p.slot(name))
 	}
 	if p.foldable(n) {
-		return p.fold(n, c)
+		if folded, err := p.fold(n, c); folded || err != nil {
+			return err
+		}
 	}
 	for _, name := range n.Outputs {
 		p.writer[name] = len(p.calls)
@@ -148,25 +150,30 @@ func (p *planner) foldable(n *node) bool {
 	return true
 }
 
-// fold runs a call now and makes its outputs constants.
-func (p *planner) fold(n *node, c call) error {
-	if err := c.finish(); err != nil {
-		return err
-	}
+// largest is the most memory that a constant worked out while planning may
+// take, in bytes. Larger ones are left to the run, which has a limit.
+const largest = 256 << 20
+
+// fold runs a call now and makes its outputs constants, unless they are too large.
+func (p *planner) fold(n *node, c call) (bool, error) {
 	in := make([]*Tensor, len(n.Inputs))
 	for i := range in {
 		in[i] = n.constant(i)
 	}
 	out, err := once(c, in)
+	var large *MemoryError
+	if errors.As(err, &large) {
+		return false, nil
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	for i, name := range n.Outputs {
 		if name != "" && i < len(out) {
 			p.constants[name] = out[i]
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // fuse lets the call that makes one of the node's inputs take the node up.

@@ -141,7 +141,10 @@ func (p *Program) Run(ctx context.Context, in map[string]*Tensor) (map[string]*T
 
 // once runs one call outside a program, to fold constants.
 func once(c call, in []*Tensor) ([]*Tensor, error) {
-	x := &exec{ctx: context.Background(), team: cpu.NewTeam(1), program: &Program{calls: []call{c}}, inputs: c.in, own: make([]any, 1)}
+	x := &exec{
+		ctx: context.Background(), team: cpu.NewTeam(1), arena: arena{limit: largest},
+		program: &Program{calls: []call{c}}, inputs: c.in, own: make([]any, 1),
+	}
 	out, err := x.compute(c.step, in)
 	if err != nil {
 		return nil, err
