@@ -90,6 +90,3 @@ func (a *arena) put(m *memory) {
 	}
 	a.free = slices.Insert(a.free, a.place(m.size), m)
 }
-
-// detach gives a block to the program's user for good.
-func (a *arena) detach(m *memory) { a.held -= int64(m.size) * 4 }

@@ -92,7 +92,7 @@ func (g *gemm) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 	}
 	m, inner := g.oriented(a.Dims, g.transA)
 	if inner != k {
-		return nil, fmt.Errorf("A is %s and B has %d rows", spell(a.Dims), k)
+		return nil, fmt.Errorf("matrix A is %s and B has %d rows", spell(a.Dims), k)
 	}
 	values, err := x.oriented(a, g.transA)
 	if err != nil {
@@ -112,7 +112,7 @@ func (g *gemm) run(x *exec, in []*Tensor) ([]*Tensor, error) {
 
 func matrix(name string, t *Tensor) (*Tensor, error) {
 	if _, ok := t.data.([]float32); !ok || len(t.Dims) != 2 {
-		return nil, fmt.Errorf("%s is %v, want a float32 matrix", name, t)
+		return nil, fmt.Errorf("matrix %s is %v, want float32 of two dimensions", name, t)
 	}
 	return t, nil
 }
@@ -139,7 +139,7 @@ func (g *gemm) addition(x *exec, c *Tensor, m, n int) (bias, add []float32, err 
 	values := c.Float32s()
 	rows, columns, ok := lastTwo(c.Dims)
 	if values == nil || !ok || rows != 1 && rows != m || columns != 1 && columns != n {
-		return nil, nil, fmt.Errorf("C is %v, want float32 that broadcasts to %dx%d", c, m, n)
+		return nil, nil, fmt.Errorf("matrix C is %v, want float32 that broadcasts to %dx%d", c, m, n)
 	}
 	if rows == 1 && columns == n && g.beta == 1 {
 		return values, nil, nil

@@ -77,27 +77,8 @@ func (n *node) has(i int) bool { return n.Input(i) != "" }
 // where it is absent or computed, or where training will change it.
 func (n *node) constant(i int) *Tensor { return n.plan.constants[n.Input(i)] }
 
-// rank returns the number of dimensions of input i, or -1 where it is unknown
-// before the run.
-func (n *node) rank(i int) int {
-	if s := n.plan.types.Of(n.Input(i)).Shape; s != nil {
-		return len(s)
-	}
-	return -1
-}
-
 // training reports whether the step is made for [CompileTraining].
 func (n *node) training() bool { return n.plan.training }
-
-// constantInts returns an int64 or int32 input that is known when the model is compiled.
-func (n *node) constantInts(i int) ([]int, bool) {
-	t := n.constant(i)
-	if t == nil {
-		return nil, false
-	}
-	list, err := integers(t)
-	return list, err == nil
-}
 
 // integers returns the elements of an int64 or int32 tensor.
 func integers(t *Tensor) ([]int, error) {

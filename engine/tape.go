@@ -64,7 +64,7 @@ func CompileTraining(m *onnxgraph.Model, params Params, o TrainingOptions) (*Tra
 		}
 	}
 	t.route()
-	t.exec = g.newExec(nil)
+	t.exec = g.newExec(context.Background())
 	return t, nil
 }
 
