@@ -1,0 +1,31 @@
+package check
+
+// Rules lists all rules by ID.
+var Rules = []Rule{
+	{"NAT001", "valid", Error, "the file is a valid ONNX model", "export the model again, with a version of the exporter that writes what the specification asks for"},
+	{"NAT002", "is-a-model", Error, "the file is a model, and not a Git LFS pointer, a web page or a part of one", "fetch the real file: git lfs pull, or download it again"},
+	{"NAT003", "external-data", Error, "external data are there, whole, and inside the model's folder", "ship the data files beside the model, under the names that it states"},
+	{"NAT004", "opset", Error, "the opset version is within bounds", "export with an opset that the runtime in use supports"},
+	{"NAT005", "ir-version", Error, "the IR version is within bounds", "export with a version of the onnx package that the runtime in use supports"},
+	{"NAT006", "parameters", Error, "the model has no more parameters than budgeted", "make the network narrower or shallower, or raise the budget"},
+	{"NAT007", "multiply-adds", Error, "a run takes no more multiply-adds than budgeted", "make the network cheaper (natonnx plan shows where), or raise the budget"},
+	{"NAT008", "activation-memory", Error, "the peak of activation memory is within budget", "lower the resolution or the width of early layers, or raise the budget"},
+	{"NAT009", "file-size", Error, "the file with its external data is no larger than budgeted", "store fewer or smaller weights, or raise the budget"},
+	{"NAT010", "latency", Error, "the measured latency is within budget", "make the network cheaper, or raise the budget; timings depend on the machine"},
+	{"NAT011", "finite-weights", Error, "no weight is NaN or infinite", "look for what diverged in training, and export a good checkpoint"},
+	{"NAT012", "drift", Error, "the outputs are those of the base, within the tolerance", "find out what changed the network; raise the tolerance if the change is meant"},
+	{"NAT013", "interface", Error, "inputs, outputs and opset are those of the base", "keep the interface, or update the base together with who uses the model"},
+	{"NAT014", "growth", Error, "the cost has not grown over that of the base by more than allowed", "undo what made it grow, or raise max-growth"},
+	{"NAT015", "test-data", Error, "the model computes the outputs of the test_data_set folders beside it", "export the test data together with the model"},
+	{"NAT016", "no-op", Note, "no node does nothing, such as Identity, or Dropout in inference", "simplify the graph when exporting"},
+	{"NAT017", "unused", Warning, "every node, initializer and input is used", "remove what nothing reads when exporting"},
+	{"NAT018", "duplicate-initializers", Note, "no tensor is stored twice", "share the tensor: tie the weights before exporting"},
+	{"NAT019", "redundant-operations", Note, "the built-in policy sees no operation to remove", "natonnx plan shows the moves, natonnx optimize makes them"},
+	{"NAT020", "required-metadata", Error, "the metadata hold all keys that are required", "write the keys into metadata_props when exporting"},
+	{"NAT021", "duplicate-metadata", Warning, "no key of the metadata stands there twice", "write every key once"},
+	{"NAT022", "node-names", Note, "every node has a name of its own", "name the nodes when exporting, so that reports and profiles can tell them apart"},
+	{"NAT023", "operators", Warning, "every operator is ONNX's own, or of an allowed domain", "replace the operator, or allow its domain where the runtime in use has it"},
+	{"NAT024", "weight-types", Warning, "weights have one of the allowed element types", "convert the weights when exporting"},
+	{"NAT025", "batch", Error, "the batch dimension is dynamic or fixed, as configured", "export with dynamic axes, or without"},
+	{"NAT026", "retrain", Error, "the model is not marked as one that has to be retrained", "retrain it (natonnx optimize changed what it computes), and remove natonnx.retrain from its metadata"},
+}
