@@ -74,8 +74,12 @@ func verbPath(list []*cli.Command, c *cli.Command) string {
 
 func (p *page) flags(c *cli.Command) {
 	p.heading("flags")
-	var terms, meanings []string
-	for _, f := range c.Flags {
+	p.terms(flagTerms(c.Flags))
+}
+
+// flagTerms lists flags as they are typed, and what they mean.
+func flagTerms(flags []cli.Flag) (terms, meanings []string) {
+	for _, f := range flags {
 		d := f.(cli.DocGenerationFlag)
 		value, usage := metavar(d.GetUsage())
 		term := "    "
@@ -91,7 +95,7 @@ func (p *page) flags(c *cli.Command) {
 		}
 		terms, meanings = append(terms, term), append(meanings, usage)
 	}
-	p.terms(terms, meanings)
+	return terms, meanings
 }
 
 // metavar finds the name of a flag's value, which its usage has in backquotes.

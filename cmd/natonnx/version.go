@@ -9,18 +9,19 @@ import (
 )
 
 // version is that of the program, and part of what it notes in the models that
-// it writes.
-const version = "0.1.0"
+// it writes. A release is built with -ldflags "-X main.version=... -X
+// main.commit=..."; the latter is for builds that see no repository.
+var version, commit = "0.1.0", ""
 
 func (t *tool) versionCommand() *cli.Command {
-	return &cli.Command{Name: "version", Usage: "show the version, the commit and the Go version", Action: t.showVersion}
+	return &cli.Command{Name: "version", Usage: "show the version, the commit and the Go version", Description: "-q prints the version alone.", Action: t.showVersion}
 }
 
 func (t *tool) showVersion(c *cli.Context) error {
 	if _, err := arguments(c, 0); err != nil {
 		return err
 	}
-	commit, modified := build()
+	built, modified := build()
 	if t.json {
 		return t.writeJSON(struct {
 			Version  string `json:"version"`
@@ -29,32 +30,43 @@ func (t *tool) showVersion(c *cli.Context) error {
 			Go       string `json:"go"`
 			OS       string `json:"os"`
 			Arch     string `json:"arch"`
-		}{version, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH})
+		}{version, built, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH})
 	}
-	if commit == "" {
-		commit = "unknown commit"
+	if t.quiet {
+		fmt.Fprintln(t.out, version)
+		return nil
+	}
+	if built == "" {
+		built = "unknown commit"
 	}
 	if modified {
-		commit += ", with changes"
+		built += ", with changes"
 	}
-	fmt.Fprintf(t.out, "natonnx %s (%s) %s %s/%s\n", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(t.out, "natonnx %s (%s) %s %s/%s\n", version, built, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }
 
-// build returns the commit that the program was built from, where Go noted it,
-// and whether the working tree was modified.
-func build() (commit string, modified bool) {
+// build returns the commit that the program was built from, or the version of
+// the module where it was built from that, and whether the working tree was
+// modified; all as far as the linker or Go noted it.
+func build() (revision string, modified bool) {
+	revision = commit
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "", false
+		return abbreviated(revision), false
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			commit = s.Value[:min(12, len(s.Value))]
+			revision = s.Value
 		case "vcs.modified":
 			modified = s.Value == "true"
 		}
 	}
-	return commit, modified
+	if module := info.Main.Version; revision == "" && module != "(devel)" {
+		return module, modified
+	}
+	return abbreviated(revision), modified
 }
+
+func abbreviated(revision string) string { return revision[:min(12, len(revision))] }
