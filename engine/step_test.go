@@ -35,6 +35,9 @@ func TestTrainingStepEqualsPyTorch(t *testing.T) {
 			name += ", running statistics"
 		}
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && c.network != "resnet20" {
+				t.Skip("trains large networks")
+			}
 			c.options.DynamicBatch = true
 			c.options.Seed = 3
 			m, err := fixtures.Build(c.network, c.options)
