@@ -106,6 +106,7 @@ type Result struct {
 	Measures *Measures `json:"measures"` // nil where the file is no model
 	Findings []Finding `json:"findings"` // by rule, and in the model's order within one
 	Skipped  []Skip    `json:"skipped"`
+	Err      error     `json:"-"` // why the file could not be read; nil where it was, and is no model
 }
 
 // A Counts says how many findings there are.

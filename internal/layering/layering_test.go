@@ -39,8 +39,9 @@ var below = map[string][]string{
 	"train/dataset": {"onnxgraph", "engine"},
 	"train/measure": {"train/dataset", "engine", "engine/backend", "onnxgraph"},
 	"train":         {"train/dataset", "train/measure", "transformer", "cellmap", "engine", "engine/learn", "onnxgraph"},
+	"fleet/check":   {"train/measure", "transformer", "cellmap", "engine", "onnxgraph"},
 	"cmd/natonnx": {"train", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
-		"engine/backend", "onnxgraph"},
+		"engine/backend", "onnxgraph", "fleet/check"},
 
 	"fixtures":          {"onnxgraph"},
 	"fixtures/gen":      {"fixtures"},
@@ -52,7 +53,7 @@ var below = map[string][]string{
 
 // library is what others import: it never prints, logs or exits.
 var library = []string{"onnxgraph", "cellmap", "cellmap/draw", "engine", "engine/cpu", "engine/vec", "engine/window", "engine/conv", "engine/depthwise",
-	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/dataset", "train/measure", "fixtures"}
+	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/dataset", "train/measure", "fleet/check", "fixtures"}
 
 func TestImportsRunDownwards(t *testing.T) {
 	eachFile(t, func(pkg, path string, file *ast.File) {
