@@ -104,7 +104,9 @@ type Result struct {
 	Path     string    `json:"path"`     // as the caller named it, with slashes; "<stdin>" for standard input
 	Digest   string    `json:"sha256"`   // of the file, without external data; "" where it cannot be read
 	Measures *Measures `json:"measures"` // nil where the file is no model
+	Base     *Measures `json:"base"`     // of the base; nil where there is none
 	Findings []Finding `json:"findings"` // by rule, and in the model's order within one
+	Checked  []string  `json:"checked"`  // the rules that were checked to the end, with findings or without
 	Skipped  []Skip    `json:"skipped"`
 	Err      error     `json:"-"` // why the file could not be read; nil where it was, and is no model
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -102,7 +103,7 @@ type runner struct {
 func (r *runner) file(ctx context.Context, f File) (result Result, err error) {
 	r.alone.RLock()
 	defer r.alone.RUnlock()
-	s := &subject{ctx: ctx, runner: r, set: f.Settings, name: filepath.ToSlash(f.Path), baseError: f.NoBase}
+	s := &subject{ctx: ctx, runner: r, set: f.Settings, name: filepath.ToSlash(f.Path), baseError: cmp.Or(f.NoBase, "no base was given")}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s: %s: %v", f.Path, s.rule.ID, p)
@@ -112,12 +113,15 @@ func (r *runner) file(ctx context.Context, f File) (result Result, err error) {
 		d := DefaultSettings()
 		s.set = &d
 	}
-	s.result = Result{Path: s.name, Findings: []Finding{}, Skipped: []Skip{}}
+	s.result = Result{Path: s.name, Findings: []Finding{}, Checked: []string{}, Skipped: []Skip{}}
 	if err := s.open(f); err != nil {
 		return s.result, err
 	}
 	if f.Against != "" && s.model != nil {
 		s.openBase(f.Against)
+	}
+	if s.base != nil {
+		s.result.Base = s.base.result.Measures
 	}
 	for _, s.rule = range Rules {
 		p := procedures[s.rule.ID]
@@ -128,8 +132,12 @@ func (r *runner) file(ctx context.Context, f File) (result Result, err error) {
 			s.skip("%s", why)
 			continue
 		}
+		skipped := len(s.result.Skipped)
 		if err := p.check(s); err != nil {
 			return s.result, err
+		}
+		if len(s.result.Skipped) == skipped {
+			s.result.Checked = append(s.result.Checked, s.rule.ID)
 		}
 	}
 	return s.result, ctx.Err()
