@@ -28,7 +28,7 @@ var Rules = []Rule{
 	{"NAT016", "no-op", Note, "no node does nothing, such as Identity, or Dropout in inference", "simplify the graph when exporting"},
 	{"NAT017", "unused", Warning, "every node, initializer and input is used", "remove what nothing reads when exporting"},
 	{"NAT018", "duplicate-initializers", Note, "no tensor is stored twice", "share the tensor: tie the weights before exporting"},
-	{"NAT019", "redundant-operations", Note, "the built-in policy sees no operation to remove", "natonnx plan shows the moves, natonnx optimize makes them"},
+	{"NAT019", "redundant-operations", Note, "the policy sees no operation to remove", "natonnx plan shows the moves, natonnx optimize makes them"},
 	{"NAT020", "required-metadata", Error, "the metadata hold all keys that are required", "write the keys into metadata_props when exporting"},
 	{metadata, "duplicate-metadata", Error, "no key of the metadata stands there twice", "write every key once"},
 	{"NAT022", "node-names", Note, "every node has a name of its own", "name the nodes when exporting, so that reports and profiles can tell them apart"},
@@ -51,7 +51,8 @@ const (
 // A procedure is how a rule is checked.
 type procedure struct {
 	needs need
-	// applies reports whether the settings ask for it; nil: always.
+	// applies reports whether it is asked for, given whether there should be a
+	// base; nil: always.
 	applies func(s *Settings, against bool) bool
 	check   func(*subject) error // an error is of the context
 }
@@ -71,7 +72,7 @@ var procedures = map[string]procedure{
 	"NAT011": {weights, nil, (*subject).finiteWeights},
 	"NAT012": {weights, compared, (*subject).drift},
 	"NAT013": {structure, compared, (*subject).sameInterface},
-	"NAT014": {graph, func(s *Settings, against bool) bool { return against && s.MaxGrowth != nil }, (*subject).growth},
+	"NAT014": {graph, set(func(s *Settings) bool { return s.MaxGrowth != nil }), (*subject).growth},
 	"NAT015": {weights, nil, (*subject).testData},
 	"NAT016": {graph, nil, (*subject).noOps},
 	"NAT017": {graph, nil, (*subject).unused},

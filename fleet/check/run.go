@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/natonnx/natonnx/transformer"
 )
 
 // A File is one model to check.
@@ -27,7 +29,9 @@ type Options struct {
 	Jobs    int      // files checked at a time; 0: as many as cores
 	// Memory is the most that networks that run may take together, in bytes; 0: no
 	// limit. Rules that would need more are skipped.
-	Memory   int64
+	Memory int64
+	// Policy says which operations are redundant; nil: the built-in one.
+	Policy   transformer.Policy
 	Progress func(done, of int) // may be nil; called by one goroutine at a time
 }
 
@@ -40,6 +44,13 @@ func Run(ctx context.Context, files []File, o Options) (*Report, error) {
 	}
 	if o.Jobs <= 0 {
 		o.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if o.Policy == nil {
+		policy, err := transformer.Builtin(transformer.DefaultPolicy)
+		if err != nil {
+			return nil, err
+		}
+		o.Policy = policy
 	}
 	jobs := max(1, min(o.Jobs, len(files)))
 	r := &runner{Options: o, memory: newReserve(o.Memory), cores: max(1, runtime.GOMAXPROCS(0)/jobs)}
@@ -132,11 +143,11 @@ func (r *runner) file(ctx context.Context, f File) (result Result, err error) {
 			s.skip("%s", why)
 			continue
 		}
-		skipped := len(s.result.Skipped)
+		s.skipped = false
 		if err := p.check(s); err != nil {
 			return s.result, err
 		}
-		if len(s.result.Skipped) == skipped {
+		if !s.skipped {
 			s.result.Checked = append(s.result.Checked, s.rule.ID)
 		}
 	}

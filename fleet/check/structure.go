@@ -201,17 +201,13 @@ func initializer(i int, t *onnxgraph.Tensor) string {
 	return fmt.Sprintf("graph.initializer[%d] %q", i, t.Name)
 }
 
-// redundant reports what the built-in policy would take out of the cells: the
-// plan that natonnx plan shows by default.
+// redundant reports what the policy would take out of the cells: with the
+// built-in one, what natonnx plan shows by default.
 func (s *subject) redundant() error {
 	if len(s.cells.Cells) == 0 {
 		return nil
 	}
-	policy, err := transformer.Builtin(transformer.DefaultPolicy)
-	if err != nil {
-		return err
-	}
-	plan, err := transformer.Choose(s.ctx, s.cells, transformer.Options{Policy: policy, Rules: transformer.NAT, Samples: 10})
+	plan, err := transformer.Choose(s.ctx, s.cells, transformer.Options{Policy: s.Policy, Rules: transformer.NAT, Samples: 10})
 	if err != nil {
 		if s.ctx.Err() == nil {
 			s.skip("%v", err)
@@ -221,7 +217,7 @@ func (s *subject) redundant() error {
 	for _, m := range plan.Moves {
 		if old := m.Old(); old.Op.Class() == cellmap.ClassOther && len(old.Nodes) > 0 {
 			s.found(old.Nodes[0].String(), "", "", "the policy %s would replace %s in cell %s by %s, saving %s multiply-adds and %s parameters",
-				transformer.DefaultPolicy, old.Op, m.Cell.Name, strings.TrimSuffix(string(m.To), "_connect"), grouped(m.MAdds), grouped(m.Params))
+				s.Policy.Card().Name, old.Op, m.Cell.Name, strings.TrimSuffix(string(m.To), "_connect"), grouped(m.MAdds), grouped(m.Params))
 		}
 	}
 	return nil

@@ -25,6 +25,7 @@ type subject struct {
 	name     string
 	rule     Rule // that is being checked
 	severity Severity
+	skipped  bool // in part or as a whole
 	result   Result
 
 	stream     bool   // the model comes from no file
@@ -50,6 +51,7 @@ func (s *subject) found(where, wanted, found, format string, args ...any) {
 
 // skip says that the rule could not be checked.
 func (s *subject) skip(format string, args ...any) {
+	s.skipped = true
 	reason := fmt.Sprintf(format, args...)
 	if s.set.Strict {
 		s.found("", "", "", "could not be checked: %s", reason)
