@@ -9,4 +9,9 @@
 // vocabulary: a convolution, a pooling, skip or null. Nodes that have one
 // operand in the network are padded with a null edge from node 0, as in the
 // authors' genotypes.
+//
+// [Lift] reads a network as a [Map] of cells. [Map.Allowed] says whether a [Move]
+// is possible, and why not; [Map.Lower] turns moves into a patch of the graph. A
+// [Form] is the bare structure of a cell, a [Genotype] the authors' way to write
+// two of them.
 package cellmap
