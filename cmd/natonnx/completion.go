@@ -120,11 +120,15 @@ func takesFiles(l leaf) bool {
 func (t *tool) bash() {
 	w := t.out
 	io.WriteString(w, `_natonnx() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= words= flags= files= i
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= words= flags= files= glue= i
   if [[ $cur == = ]]; then
     cur=
   elif [[ $prev == = ]]; then
     prev=${COMP_WORDS[COMP_CWORD-2]}
+  elif [[ $cur == --*=* ]]; then # zsh does not part them
+    prev=${cur%%=*}
+    cur=${cur#*=}
+    glue=$prev=
   fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "$verb ${COMP_WORDS[i]}" in
@@ -171,7 +175,10 @@ func (t *tool) bash() {
   if [[ $files ]]; then
     compopt -o filenames 2>/dev/null
     local IFS=$'\n'
-    COMPREPLY+=($(compgen -d -- "$cur"; compgen -f -- "$cur" | grep -E '\.(onnx|csv|svg|dot|html|bin|npz|npy)$'))
+    COMPREPLY+=($(compgen -d -- "$cur"; compgen -f -- "$cur" | grep -E '\.(onnx|csv|json|txt|yaml|yml|svg|dot|html|bin|npz|npy)$'))
+  fi
+  if [[ $glue ]]; then
+    COMPREPLY=("${COMPREPLY[@]/#/$glue}")
   fi
 }
 complete -F _natonnx natonnx
