@@ -1,0 +1,43 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every exit code is one that the program really ends with. Those of panics and
+// signals have tests of their own (app_test.go, interrupt_test.go).
+func TestEveryExitCodeHappens(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "zoo", "broken.onnx")
+	must(t, os.Mkdir(filepath.Dir(broken), 0o777))
+	must(t, os.WriteFile(broken, []byte("no model"), 0o666))
+	const model = "../../fixtures/resnet14.onnx"
+	ways := map[int][]string{
+		exitDone:   {"plan", model},
+		exitUsage:  {"plan", model, "--bogus"},
+		exitModel:  {"inspect", broken},
+		exitBounds: {"plan", model, "--max-madds", "1k"},
+		exitBatch:  {"batch", filepath.Dir(broken), "-o", filepath.Join(dir, "out")},
+		exitIO:     {"inspect", filepath.Join(dir, "missing.onnx")},
+	}
+	for _, e := range exits {
+		if e.code == exitInternal || e.code == exitInterrupted || strings.Contains(e.meaning, "no command yet") {
+			continue
+		}
+		args := ways[e.code]
+		if args == nil {
+			t.Errorf("nothing ends with code %d", e.code)
+			continue
+		}
+		c := program(t, args...)
+		out, _ := c.CombinedOutput()
+		if got := c.ProcessState.ExitCode(); got != e.code {
+			t.Errorf("natonnx %s: exit code %d, want %d\n%s", strings.Join(args, " "), got, e.code, out)
+		}
+	}
+}
