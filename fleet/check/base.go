@@ -109,9 +109,9 @@ func (s *subject) growth() error {
 		}
 		by := "grew from nothing"
 		if c.was > 0 {
-			by = fmt.Sprintf("grew by %.1f %%", 100*(float64(c.is)/float64(c.was)-1))
+			by = fmt.Sprintf("grew by %.1f%%", 100*(float64(c.is)/float64(c.was)-1))
 		}
-		s.found("", fmt.Sprintf("%d or less", int64(limit)), fmt.Sprint(c.is), "%s %s, from %s to %s; %v %% are allowed", c.what, by, grouped(c.was), grouped(c.is), most)
+		s.found("", fmt.Sprintf("%d or less", int64(limit)), fmt.Sprint(c.is), "%s %s, from %s to %s; %v%% are allowed", c.what, by, grouped(c.was), grouped(c.is), most)
 	}
 	return nil
 }

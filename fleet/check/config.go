@@ -26,8 +26,6 @@ type Config struct {
 	Against   string // a path; relative to the file's folder in the file, and joined with it here
 	Settings  []Setting
 	Overrides []Override
-
-	failOnAt string
 }
 
 // An Override is settings for some of the files.
@@ -108,12 +106,12 @@ func (r *configReader) document(c *Config, n *yaml.Node) error {
 		switch key.Value {
 		case "fail-on":
 			var text string
-			if text, err = r.scalar(value); err == nil && !slices.Contains(severities[1:], Severity(text)) {
-				err = wantOneOf(r.at(value), "fail-on: "+text, severities[1:])
+			if text, err = r.scalar(key.Value, value); err == nil && !slices.Contains(severities[1:], Severity(text)) {
+				err = wantOneOf(r.at(value), "fail-on "+text, text, severities[1:])
 			}
-			c.FailOn, c.failOnAt = Severity(text), r.at(value)
+			c.FailOn = Severity(text)
 		case "against":
-			if c.Against, err = r.scalar(value); err == nil && c.Against == "" {
+			if c.Against, err = r.scalar(key.Value, value); err == nil && c.Against == "" {
 				err = r.errorf(value, "against is empty, want a file or a folder")
 			} else if !filepath.IsAbs(c.Against) {
 				c.Against = filepath.Join(filepath.Dir(r.path), filepath.FromSlash(c.Against))
@@ -159,7 +157,7 @@ func (r *configReader) overrides(c *Config, n *yaml.Node) error {
 }
 
 func (r *configReader) patterns(n *yaml.Node) ([]string, error) {
-	list, err := r.list(n)
+	list, err := r.list("files", n)
 	if err != nil {
 		return nil, err
 	}
@@ -186,10 +184,10 @@ func (r *configReader) setting(key, value *yaml.Node, others ...string) ([]Setti
 	}
 	values, err := []string(nil), error(nil)
 	if options[i].list {
-		values, err = r.list(value)
+		values, err = r.list(key.Value, value)
 	} else {
 		values = make([]string, 1)
-		values[0], err = r.scalar(value)
+		values[0], err = r.scalar(key.Value, value)
 	}
 	if err != nil {
 		return nil, err
@@ -208,7 +206,7 @@ func (r *configReader) rules(n *yaml.Node) (list []Setting, err error) {
 			return r.errorf(key, "%s is %s, which stands at %s already", key.Value, rule.ID, before)
 		}
 		seen[rule.ID] = r.at(key)
-		text, err := r.scalar(value)
+		text, err := r.scalar(key.Value, value)
 		list = append(list, Setting{"rules", []string{rule.ID, text}, r.at(value)})
 		return err
 	})
@@ -237,22 +235,22 @@ func (r *configReader) mapping(n *yaml.Node, what string, visit func(key, value 
 	return nil
 }
 
-func (r *configReader) scalar(n *yaml.Node) (string, error) {
+func (r *configReader) scalar(key string, n *yaml.Node) (string, error) {
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		return "", r.errorf(n, "is %s, want one value", kind(n))
+		return "", r.errorf(n, "%s is %s, want one value", key, kind(n))
 	}
 	return n.Value, nil
 }
 
 // list reads a list of words; one word stands for a list of it.
-func (r *configReader) list(n *yaml.Node) (list []string, err error) {
+func (r *configReader) list(key string, n *yaml.Node) (list []string, err error) {
 	if n.Kind != yaml.SequenceNode {
-		text, err := r.scalar(n)
+		text, err := r.scalar(key, n)
 		return []string{text}, err
 	}
 	list = []string{}
 	for _, item := range n.Content {
-		text, err := r.scalar(item)
+		text, err := r.scalar(key, item)
 		if err != nil {
 			return nil, err
 		}

@@ -69,12 +69,12 @@ func (b Budget) set() bool { return b.Number > 0 || b.Percent > 0 }
 type Setting struct {
 	Key    string   // max-params, or rules for the severity of one rule
 	Values []string // one; any number for lists; rule and severity for rules
-	At     string   // where it stands, for errors: natonnx.yaml:3:12 or --max-params
+	At     string   // where it stands, for errors: natonnx.yaml:3:12; "" for a flag
 }
 
 // A ConfigError is a fault of a configuration or of a flag.
 type ConfigError struct {
-	At   string // natonnx.yaml:3:12, or a flag
+	At   string // natonnx.yaml:3:12; may be ""
 	Msg  string
 	Hint string // what to do instead; may be ""
 }
@@ -127,7 +127,7 @@ func (s *Settings) apply(t Setting) error {
 		return &ConfigError{At: t.At, Msg: fmt.Sprintf("%s has %d values, want one", t.Key, len(t.Values))}
 	}
 	if err := options[i].set(s, t.Values); err != nil {
-		return &ConfigError{At: t.At, Msg: fmt.Sprintf("%s: %v", strings.Join(t.Values, ", "), err)}
+		return &ConfigError{At: t.At, Msg: fmt.Sprintf("%s %s: %v", t.Key, strings.Join(t.Values, ", "), err)}
 	}
 	s.mark(t.Key, t.At)
 	return nil
@@ -140,6 +140,13 @@ func (s *Settings) mark(key, at string) {
 	s.origins[key] = at
 }
 
+// Check returns nil where the key exists and its value is one that it can have,
+// or else a *ConfigError.
+func (t Setting) Check() error {
+	var s Settings
+	return s.apply(t)
+}
+
 // applySeverity sets how much one rule matters. A file that is no model cannot
 // be checked by any rule, so the one that says so cannot be off.
 func (s *Settings) applySeverity(t Setting) error {
@@ -149,7 +156,7 @@ func (s *Settings) applySeverity(t Setting) error {
 	}
 	to := Severity(t.Values[1])
 	if !slices.Contains(severities, to) {
-		return wantOneOf(t.At, t.Values[1], severities)
+		return wantOneOf(t.At, t.Values[0]+" "+t.Values[1], t.Values[1], severities)
 	}
 	if r.ID == readable && to == Off {
 		return &ConfigError{At: t.At, Msg: r.ID + " cannot be off: what is no model cannot be checked", Hint: "note is the least that it can be"}
@@ -170,7 +177,7 @@ func findRule(at, name string) (Rule, error) {
 		if strings.EqualFold(name, r.ID) || name == r.Name {
 			return r, nil
 		}
-		names = append(names, r.ID, r.Name)
+		names = append(names, r.Name)
 	}
 	return Rule{}, unknown(at, "rule", name, names)
 }

@@ -71,10 +71,10 @@ func (s *subject) budget(what, note string, b Budget, cost func(*subject) int64)
 			return true
 		}
 		limit = int64(float64(cost(s.base)) * b.Percent / 100)
-		whose = fmt.Sprintf(" (%v %% of the base's %s)", b.Percent, grouped(cost(s.base)))
+		whose = fmt.Sprintf(" (%v%% of the base's %s)", b.Percent, grouped(cost(s.base)))
 	}
 	if note != "" {
-		note = ", " + note
+		note = " " + note
 	}
 	if is > limit {
 		s.found("", fmt.Sprintf("%d or less", limit), fmt.Sprint(is), "%s %s%s, the budget is %s%s", grouped(is), what, note, grouped(limit), whose)

@@ -18,12 +18,13 @@ func unknown(at, what, found string, known []string) *ConfigError {
 	return err
 }
 
-func wantOneOf[S ~string](at, found string, among []S) *ConfigError {
+// wantOneOf says what could stand in the place of a value that what names.
+func wantOneOf(at, what, found string, among []Severity) *ConfigError {
 	var list []string
 	for _, s := range among {
 		list = append(list, string(s))
 	}
-	return &ConfigError{At: at, Msg: fmt.Sprintf("%s: want %s", found, alternatives(list)+suggestion(found, list))}
+	return &ConfigError{At: at, Msg: fmt.Sprintf("%s: want %s", what, alternatives(list)+suggestion(found, list))}
 }
 
 func suggestion(found string, among []string) string {
