@@ -35,13 +35,17 @@ var below = map[string][]string{
 	"engine/backend":        {"engine", "engine/cpu", "onnxgraph"},
 	"engine/bench":          {"engine", "engine/learn", "onnxgraph"},
 
-	"transformer":   {"cellmap", "engine", "onnxgraph"},
-	"train/dataset": {"onnxgraph", "engine"},
-	"train/measure": {"train/dataset", "engine", "engine/backend", "onnxgraph"},
-	"train":         {"train/dataset", "train/measure", "transformer", "cellmap", "engine", "engine/learn", "onnxgraph"},
-	"fleet/check":   {"train/measure", "transformer", "cellmap", "engine", "onnxgraph"},
-	"cmd/natonnx": {"train", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
-		"engine/backend", "onnxgraph", "fleet/check"},
+	"transformer":        {"cellmap", "engine", "onnxgraph"},
+	"train/dataset":      {"onnxgraph", "engine"},
+	"train/measure":      {"train/dataset", "engine", "engine/backend", "onnxgraph"},
+	"train":              {"train/dataset", "train/measure", "transformer", "cellmap", "engine", "engine/learn", "onnxgraph"},
+	"fleet/diff":         {"cellmap", "onnxgraph"},
+	"fleet/diff/page":    {"fleet/diff", "cellmap", "cellmap/draw"},
+	"fleet/check":        {"train/measure", "transformer", "cellmap", "engine", "onnxgraph"},
+	"fleet/check/report": {"fleet/check"},
+	"fleet/batch":        {"onnxgraph"},
+	"cmd/natonnx": {"fleet/diff", "fleet/diff/page", "fleet/batch", "train", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
+		"engine/backend", "onnxgraph", "fleet/check", "fleet/check/report"},
 
 	"fixtures":          {"onnxgraph"},
 	"fixtures/gen":      {"fixtures"},
@@ -53,7 +57,7 @@ var below = map[string][]string{
 
 // library is what others import: it never prints, logs or exits.
 var library = []string{"onnxgraph", "cellmap", "cellmap/draw", "engine", "engine/cpu", "engine/vec", "engine/window", "engine/conv", "engine/depthwise",
-	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/dataset", "train/measure", "fleet/check", "fixtures"}
+	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/dataset", "train/measure", "fleet/diff", "fleet/diff/page", "fleet/check", "fleet/check/report", "fleet/batch", "fixtures"}
 
 func TestImportsRunDownwards(t *testing.T) {
 	eachFile(t, func(pkg, path string, file *ast.File) {
