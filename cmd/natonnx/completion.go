@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/natonnx/natonnx/transformer"
@@ -101,6 +102,15 @@ func values(f cli.Flag) []string {
 	return nil
 }
 
+// paths are the names that usages give to values that are files or folders.
+var paths = []string{"OUT", "FILE", "DIR", "DATA", "TABLE", "MODEL", "POLICY", "BASE"}
+
+// takesPath reports whether a file or folder may follow a flag.
+func takesPath(f cli.Flag) bool {
+	name, _ := metavar(f.(cli.DocGenerationFlag).GetUsage())
+	return takesValue(f) && slices.Contains(paths, name)
+}
+
 // operands lists what may follow a verb, beside files.
 func operands(l leaf) []string {
 	switch l.path {
@@ -155,9 +165,9 @@ func (t *tool) bash() {
 				continue
 			}
 			seen[name] = true
-			files := "yes"
-			if _, ok := f.(*cli.GenericFlag); ok {
-				files = ""
+			files := ""
+			if takesPath(f) {
+				files = "yes"
 			}
 			var spellings []string
 			for _, n := range f.Names() {
@@ -224,12 +234,11 @@ complete -c natonnx -f
 			for _, alias := range f.Names()[1:] {
 				line += " -s " + alias
 			}
-			_, generic := f.(*cli.GenericFlag)
 			switch {
-			case generic:
-				line += " -x"
-			case d.TakesValue():
+			case takesPath(f):
 				line += " -r -F"
+			case d.TakesValue():
+				line += " -x"
 			}
 			if words := values(f); words != nil {
 				line += " -a " + fishQuote(strings.Join(words, " "))
