@@ -31,7 +31,7 @@ type tool struct {
 func newTool() *tool {
 	t := &tool{in: os.Stdin, out: bufio.NewWriterSize(os.Stdout, 1<<16), log: os.Stderr}
 	t.verbs = []*cli.Command{
-		t.optimizeCommand(), t.planCommand(), t.inspectCommand(), t.cellsCommand(), t.evalCommand(),
+		t.optimizeCommand(), t.planCommand(), t.inspectCommand(), t.cellsCommand(), t.evalCommand(), t.checkCommand(),
 		t.trainCommand(), t.policyCommand(), t.doctorCommand(), t.versionCommand(), t.completionCommand(),
 	}
 	eachCommand(t.verbs, func(c *cli.Command) {

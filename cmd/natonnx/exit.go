@@ -41,7 +41,7 @@ var exits = []struct {
 	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError])},
 	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError])},
 	{exitGuard, "the accuracy guard refused (no command yet)", nil},
-	{exitBounds, "a bound cannot be kept", either(func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError])},
+	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError])},
 	{exitBatch, "some files of a batch failed (no command yet)", nil},
 	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError], is[*dataset.SampleError])},
 	{exitInterrupted, "interrupted", func(err error) bool { return errors.Is(err, context.Canceled) }},

@@ -36,14 +36,17 @@ func (p *progress) show(text string) {
 const often, seldom = 100 * time.Millisecond, 5 * time.Second
 
 // samples shows how many of all samples are done, not too often.
-func (p *progress) samples(done, of int) {
+func (p *progress) samples(done, of int) { p.count(done, of, "sample") }
+
+// count shows how many things are done, not too often.
+func (p *progress) count(done, of int, thing string) {
 	pause := often
 	if !p.line {
 		pause = seldom
 	}
 	if now := time.Now(); now.Sub(p.shown) >= pause {
 		p.shown = now
-		p.show(fmt.Sprintf("%d of %s%s", done, plural(of, "sample"), left(now.Sub(p.began), done, of)))
+		p.show(fmt.Sprintf("%d of %s%s", done, plural(of, thing), left(now.Sub(p.began), done, of)))
 	}
 }
 
