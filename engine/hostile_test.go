@@ -71,7 +71,7 @@ func survive(t *testing.T, seed uint64) {
 	m := c.model(t)
 	s, err := operators[c.op](&node{
 		Node: m.Graph.Nodes[0], opset: c.opset,
-		plan: &planner{model: m, types: m.Infer(), constants: map[string]*Tensor{}},
+		plan: &planner{model: m, types: m.Infer(), constants: newConstants(m)},
 	})
 	if err != nil {
 		return

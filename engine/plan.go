@@ -14,6 +14,8 @@ type call struct {
 	in   []int           // slots; -1: absent
 	out  []int           // slots; -1: not wanted
 	dies []int           // slots whose last reader this is
+	// finished says that nothing more will be fused into the step.
+	finished bool
 }
 
 // A planner turns the nodes of a model into calls.
@@ -23,7 +25,7 @@ type planner struct {
 	// batchStatistics is TrainingOptions.BatchStatistics.
 	batchStatistics bool
 	types           *onnxgraph.Types
-	constants       map[string]*Tensor // known when the model is compiled
+	constants       constants
 	slots           map[string]int
 	names           []string // by slot
 	calls           []call
@@ -39,36 +41,56 @@ func (p *planner) plan(wanted []string) error {
 	}
 	p.writer = map[string]int{}
 	needed := p.needed(wanted)
+	for _, name := range wanted {
+		p.constants.readers[name]++
+	}
 	for _, n := range p.model.Graph.Nodes {
 		if !needed[n.Index] {
 			continue
 		}
-		if err := p.add(&node{Node: n, opset: max(p.model.OpsetVersion(), 1), plan: p}); err != nil {
+		for _, name := range n.Inputs {
+			p.constants.readers[name]++
+		}
+	}
+	for _, n := range p.model.Graph.Nodes {
+		if !needed[n.Index] {
+			continue
+		}
+		err := p.add(&node{Node: n, opset: max(p.model.OpsetVersion(), 1), plan: p})
+		if p.constants.err != nil {
+			return p.constants.err
+		}
+		if err != nil {
 			return errorAt(p.model, n, err)
 		}
 	}
 	for i := range p.calls {
-		if err := p.calls[i].finish(); err != nil {
-			return errorAt(p.model, p.calls[i].node, err)
+		if err := p.finish(&p.calls[i]); err != nil {
+			return err
 		}
 	}
 	p.bury()
-	return nil
+	return p.constants.err
 }
 
 // finish ends the making of a call: nothing will be fused into it any more.
-func (c *call) finish() error {
+func (p *planner) finish(c *call) error {
 	f, ok := c.step.(finisher)
-	if !ok {
+	if !ok || c.finished {
 		return nil
 	}
+	c.finished = true
 	done, err := f.finish()
-	for k := range c.in {
-		if done.has(k) {
+	if err != nil {
+		return errorAt(p.model, c.node, err)
+	}
+	for k, slot := range c.in {
+		if slot >= 0 && done.has(k) {
 			c.in[k] = -1
+			p.constants.let(p.names[slot])
 		}
 	}
-	return err
+	return nil
 }
 
 // needed marks, by index, the nodes that the wanted values depend on.
@@ -121,6 +143,19 @@ func (p *planner) add(n *node) error {
 		p.writer[name] = len(p.calls)
 	}
 	p.calls = append(p.calls, c)
+	return p.settle(n)
+}
+
+// settle finishes the calls that a node reads from, since it was not fused into
+// them and nothing else will be.
+func (p *planner) settle(n *node) error {
+	for _, name := range n.Inputs {
+		if w, ok := p.writer[name]; ok && p.private(name) {
+			if err := p.finish(&p.calls[w]); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -142,8 +177,8 @@ func (p *planner) foldable(n *node) bool {
 	if n.Is("Dropout") && p.training {
 		return false
 	}
-	for i, name := range n.Inputs {
-		if name != "" && n.constant(i) == nil {
+	for _, name := range n.Inputs {
+		if name != "" && !p.constants.has(name) {
 			return false
 		}
 	}
@@ -160,6 +195,9 @@ func (p *planner) fold(n *node, c call) (bool, error) {
 	for i := range in {
 		in[i] = n.constant(i)
 	}
+	if p.constants.err != nil {
+		return false, p.constants.err
+	}
 	out, err := once(c, in)
 	var large *MemoryError
 	if errors.As(err, &large) {
@@ -170,8 +208,11 @@ func (p *planner) fold(n *node, c call) (bool, error) {
 	}
 	for i, name := range n.Outputs {
 		if name != "" && i < len(out) {
-			p.constants[name] = out[i]
+			p.constants.known[name] = out[i]
 		}
+	}
+	for _, name := range n.Inputs {
+		p.constants.let(name)
 	}
 	return true, nil
 }

@@ -54,23 +54,7 @@ type Port struct {
 // Compile plans the computation of a model. Errors name the node that the
 // engine cannot run, and why.
 func Compile(m *onnxgraph.Model, o Options) (*Program, error) {
-	p := &planner{model: m, types: m.Infer(), constants: map[string]*Tensor{}, slots: map[string]int{}}
-	var suspect *NonFiniteError
-	for _, t := range m.Graph.Initializers {
-		c, err := Read(t)
-		if err != nil {
-			return nil, fmt.Errorf("%s: graph.initializer %q: %w", m.Path, t.Name, err)
-		}
-		p.constants[t.Name] = c
-		if suspect == nil {
-			suspect = suspicious(m.Path, t.Name, c)
-		}
-	}
-	g, err := compile(p, o)
-	if err == nil {
-		g.suspect = suspect
-	}
-	return g, err
+	return compile(&planner{model: m, types: m.Infer(), constants: newConstants(m), slots: map[string]int{}}, o)
 }
 
 func compile(p *planner, o Options) (*Program, error) {
@@ -103,14 +87,15 @@ func compile(p *planner, o Options) (*Program, error) {
 	for _, c := range g.calls {
 		for _, slot := range c.in {
 			if slot >= 0 {
-				g.fixed[slot] = p.constants[g.names[slot]]
+				g.fixed[slot] = p.constants.get(g.names[slot])
 			}
 		}
 	}
 	for _, name := range wanted {
-		g.fixed[p.slots[name]] = p.constants[name]
+		g.fixed[p.slots[name]] = p.constants.get(name)
 	}
-	return g, nil
+	g.suspect = p.constants.suspect
+	return g, p.constants.err
 }
 
 // Inputs lists what a run needs, in the order of the model.

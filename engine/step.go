@@ -75,7 +75,7 @@ func (n *node) has(i int) bool { return n.Input(i) != "" }
 
 // constant returns input i where it is known when the model is compiled; nil
 // where it is absent or computed, or where training will change it.
-func (n *node) constant(i int) *Tensor { return n.plan.constants[n.Input(i)] }
+func (n *node) constant(i int) *Tensor { return n.plan.constants.get(n.Input(i)) }
 
 // training reports whether the step is made for [CompileTraining].
 func (n *node) training() bool { return n.plan.training }

@@ -36,21 +36,18 @@ type Training struct {
 // others are constants. Only parameters that are not frozen get gradients.
 func CompileTraining(m *onnxgraph.Model, params Params, o TrainingOptions) (*Training, error) {
 	p := &planner{
-		model: m, types: m.Infer(), constants: map[string]*Tensor{}, slots: map[string]int{},
+		model: m, types: m.Infer(), constants: newConstants(m), slots: map[string]int{},
 		training: true, batchStatistics: o.BatchStatistics,
 	}
 	for _, t := range m.Graph.Initializers {
-		if own := params[t.Name]; own != nil {
-			if !slices.Equal(own.Dims, shapeOf(t)) {
-				return nil, fmt.Errorf("%s: parameter %q is %s, the model declares %v", m.Path, t.Name, spell(own.Dims), t.Shape())
-			}
+		own := params[t.Name]
+		if own == nil {
 			continue
 		}
-		c, err := Read(t)
-		if err != nil {
-			return nil, fmt.Errorf("%s: graph.initializer %q: %w", m.Path, t.Name, err)
+		if !slices.Equal(own.Dims, shapeOf(t)) {
+			return nil, fmt.Errorf("%s: parameter %q is %s, the model declares %v", m.Path, t.Name, spell(own.Dims), t.Shape())
 		}
-		p.constants[t.Name] = c
+		delete(p.constants.unread, t.Name)
 	}
 	g, err := compile(p, o.Options)
 	if err != nil {

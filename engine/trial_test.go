@@ -113,7 +113,7 @@ func (c trial) bench(t *testing.T) bench {
 	m := c.model(t)
 	s, err := operators[c.op](&node{
 		Node: m.Graph.Nodes[0], opset: c.opset,
-		plan: &planner{model: m, types: m.Infer(), constants: map[string]*Tensor{}},
+		plan: &planner{model: m, types: m.Infer(), constants: newConstants(m)},
 	})
 	if err != nil {
 		t.Fatal(err)

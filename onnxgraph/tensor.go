@@ -211,6 +211,13 @@ func (t *Tensor) typedElementBytes() int {
 
 // Float32s reads a tensor of float32, float64, float16 or bfloat16.
 func (t *Tensor) Float32s() ([]float32, error) {
+	if t.Type == Float32 && (t.External != nil || t.payload.field == tensorRawData) {
+		out, err := t.streamFloats()
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		return out, nil
+	}
 	b, err := t.Raw()
 	if err != nil {
 		return nil, err
@@ -232,6 +239,32 @@ func (t *Tensor) Float32s() ([]float32, error) {
 	out := make([]float32, len(b)/step)
 	for i := range out {
 		out[i] = at(b[i*step:])
+	}
+	return out, nil
+}
+
+// streamFloats reads raw float32 without holding their bytes as well.
+func (t *Tensor) streamFloats() ([]float32, error) {
+	size, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	r, err := t.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	out := make([]float32, size/4)
+	block := make([]byte, min(size, 1<<18))
+	for rest := out; len(rest) > 0; {
+		n := min(len(rest), len(block)/4)
+		if _, err := io.ReadFull(r, block[:4*n]); err != nil {
+			return nil, err
+		}
+		for i := range rest[:n] {
+			rest[i] = math.Float32frombits(binary.LittleEndian.Uint32(block[4*i:]))
+		}
+		rest = rest[n:]
 	}
 	return out, nil
 }
