@@ -55,11 +55,10 @@ func HTML(w io.Writer, title string, panels []Panel) error {
 		b.section(p)
 	}
 	b.WriteString("</main>\n<footer>\n")
-	for _, i := range legendOf(panels).items {
+	for _, f := range Legend(panels) {
 		b.WriteString("<span>")
-		b.open(i.sampleWidth(), legendRow, "")
-		i.sample(&b)
-		b.tag("</svg>%s</span>", i.text)
+		b.Write(f.SVG)
+		b.tag("%s</span>", f.Caption)
 	}
 	b.WriteString("</footer>\n</body>\n</html>\n")
 	_, err := w.Write(b.Bytes())
@@ -75,19 +74,58 @@ func (b *svg) section(p Panel) {
 		b.tag("<p>%s</p>", escape(clean(p.Subtitle)))
 	}
 	b.WriteString("<div>\n")
+	for _, f := range p.figures() {
+		b.WriteString("<figure>\n")
+		if f.Caption != "" {
+			b.tag("<figcaption><b>%s</b>%s</figcaption>", f.Caption, f.Note)
+		}
+		b.Write(f.SVG)
+		b.WriteString("</figure>\n")
+	}
+	b.WriteString("</div>\n</section>\n")
+}
+
+// A Figure is a picture for a page of one's own. The caption is plain text.
+type Figure struct {
+	Caption string  // "Before", "After", "Unchanged", or what a sample of the legend means; may be empty
+	Note    string  // belongs behind the caption
+	SVG     []byte  // an svg element without a background
+	Width   float64 // in pixels; it stays legible at 0.58 of that
+}
+
+// Figures draws the panel in one picture, or in two, before and after, that
+// are laid out alike.
+func (p Panel) Figures() ([]Figure, error) {
+	if err := checkPanels([]Panel{p}); err != nil {
+		return nil, err
+	}
+	return p.figures(), nil
+}
+
+// Legend explains what the panels show, and nothing else.
+func Legend(panels []Panel) (list []Figure) {
+	for _, i := range legendOf(panels).items {
+		var b svg
+		b.open(i.sampleWidth(), legendRow, "")
+		i.sample(&b)
+		b.WriteString("</svg>")
+		list = append(list, Figure{Caption: i.text, SVG: b.Bytes(), Width: i.sampleWidth()})
+	}
+	return list
+}
+
+func (p Panel) figures() (list []Figure) {
 	views := p.views()
 	for i, c := range narrow(views) {
-		b.WriteString("<figure>\n")
-		if v := views[i]; v.caption != "" {
-			b.tag("<figcaption><b>%s</b>%s</figcaption>", v.caption, v.note)
-		}
+		var b svg
 		b.tag(`<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" style="min-width:%spx" role="img" font-family="Helvetica, Arial, sans-serif">`,
 			c.w, c.h, c.w, c.h, c.w*leastScale)
 		b.tag("<title>%s</title>", escape(clean(p.Title+" "+views[i].caption)))
 		b.cell(views[i], c)
-		b.WriteString("</svg>\n</figure>\n")
+		b.WriteString("</svg>\n")
+		list = append(list, Figure{views[i].caption, views[i].note, b.Bytes(), c.w})
 	}
-	b.WriteString("</div>\n</section>\n")
+	return list
 }
 
 // narrow lays out views in the direction that suits a phone: to the right if

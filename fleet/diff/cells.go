@@ -20,6 +20,29 @@ type Cost struct {
 	UnknownNodes    int   `json:"nodes_of_unknown_cost"` // left out of the sums
 }
 
+// A CostChange is one kind of cost, before and after.
+type CostChange struct {
+	What          string
+	Before, After int64
+	Bytes         bool // the numbers are bytes
+}
+
+// Costs lists all kinds of cost; nil where one of the models is invalid.
+func (d *Diff) Costs() []CostChange {
+	a, b := d.Before.Cost, d.After.Cost
+	if a == nil || b == nil {
+		return nil
+	}
+	return []CostChange{
+		{"parameters", a.Params, b.Params, false},
+		{"multiply-adds", a.MultiplyAdds, b.MultiplyAdds, false},
+		{"element-wise", a.Elementwise, b.Elementwise, false},
+		{"activation memory", a.ActivationBytes, b.ActivationBytes, true},
+		{"nodes", int64(a.Nodes), int64(b.Nodes), false},
+		{"file size", a.FileBytes, b.FileBytes, true},
+	}
+}
+
 // Cells are how the cells of two models relate (see package cellmap).
 type Cells struct {
 	Before  int          `json:"before"` // how many there are

@@ -31,9 +31,12 @@ type Node struct {
 	Operator string `json:"operator"` // with its domain if that is not ONNX's
 }
 
-// String names the node as errors do.
+// String names the node: Conv "conv1", or graph.node[3] (Conv) where it has no name.
 func (n Node) String() string {
-	return fmt.Sprintf("graph.node[%d] (%s %q)", n.Index, n.Operator, n.Name)
+	if n.Name == "" {
+		return fmt.Sprintf("graph.node[%d] (%s)", n.Index, n.Operator)
+	}
+	return fmt.Sprintf("%s %q", n.Operator, n.Name)
 }
 
 // A NodeChange is a node that both models have, and that is not the same.
