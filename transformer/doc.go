@@ -4,7 +4,6 @@
 //
 // [Choose] takes a network as [cellmap.Lift] reads it and returns a [Plan]: the
 // moves with their savings, what the network does not allow and why, and the
-// rewritten model, which nothing but a call of its Save writes. A [Policy] is
-// anything that scores actions; a [GCN] is the trained one, by [Builtin] or from
-// a file by [Load].
+// rewritten model, not yet saved. A [Policy] is anything that scores actions; a
+// [GCN] is the trained one, by [Builtin] or from a file by [Load].
 package transformer
