@@ -179,10 +179,11 @@ func cellsFact(d *decision, variants []*variant) any {
 		list = append(list, variantFact{v.of.Name, string(v.of.Kind), string(v.of.Shortcut), v.of.Reduction, v.cells, v.before.String(), v.after.String(), v.changed()})
 	}
 	return struct {
+		Schema   schemaV1      `json:"schema_version"`
 		Version  string        `json:"natonnx_version"`
 		Input    string        `json:"input"`
 		Policy   string        `json:"policy"`
 		Variants []variantFact `json:"variants"`
 		NoCells  []placeFact   `json:"not_cells"`
-	}{version, d.path, d.policy, list, placeFacts(d.Map.Refused)}
+	}{schemaV1{}, version, d.path, d.policy, list, placeFacts(d.Map.Refused)}
 }

@@ -21,6 +21,7 @@ func (t *tool) doctorCommand() *cli.Command {
 
 // A doctorFact is what doctor prints.
 type doctorFact struct {
+	Schema   schemaV1      `json:"schema_version"`
 	Version  string        `json:"natonnx_version"`
 	Commit   string        `json:"commit"`
 	Go       string        `json:"go"`

@@ -49,6 +49,7 @@ type evaluation struct {
 
 // An evalFact is what eval prints. What was not measured is null.
 type evalFact struct {
+	Schema      schemaV1        `json:"schema_version"`
 	Version     string          `json:"natonnx_version"`
 	Model       string          `json:"model"`
 	Input       valueFact       `json:"input"`

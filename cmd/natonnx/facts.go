@@ -7,7 +7,14 @@ import (
 )
 
 // The types in this file are what --json prints. Their field names are part of
-// the public interface: add to them, but do not rename.
+// the public interface, and docs/schema describes them: add to both, but do not
+// rename.
+
+// A schemaV1 is the version of a document's schema, which is 1.
+type schemaV1 struct{}
+
+// MarshalJSON writes the version.
+func (schemaV1) MarshalJSON() ([]byte, error) { return []byte("1"), nil }
 
 // A costFact is what a model costs. Counts are for a batch of 1 where
 // BatchAssumed says so.
@@ -128,6 +135,7 @@ func placeFacts(refused []cellmap.Refusal) []placeFact {
 
 // A decisionFact is what optimize and plan print.
 type decisionFact struct {
+	Schema     schemaV1    `json:"schema_version"`
 	Version    string      `json:"natonnx_version"`
 	Input      string      `json:"input"`
 	Output     *string     `json:"output"` // null: nothing was written

@@ -31,6 +31,7 @@ type countFact struct {
 
 // An inspectFact is what inspect prints.
 type inspectFact struct {
+	Schema          schemaV1      `json:"schema_version"`
 	Version         string        `json:"natonnx_version"`
 	Input           string        `json:"input"`
 	Valid           bool          `json:"valid"`

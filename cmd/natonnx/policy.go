@@ -20,17 +20,23 @@ func (t *tool) policyCommand() *cli.Command {
 	}
 }
 
+// A cardFact is a policy's card.
+type cardFact struct {
+	Schema schemaV1 `json:"schema_version"`
+	transformer.Card
+}
+
 func (t *tool) listPolicies(c *cli.Context) error {
 	if _, err := arguments(c, 0); err != nil {
 		return err
 	}
-	cards := []transformer.Card{}
+	cards := []cardFact{}
 	for _, name := range transformer.Builtins() {
 		p, err := transformer.Builtin(name)
 		if err != nil {
 			return err
 		}
-		cards = append(cards, p.Card())
+		cards = append(cards, cardFact{Card: p.Card()})
 	}
 	if t.json {
 		return t.writeJSON(cards)
@@ -54,7 +60,7 @@ func (t *tool) showPolicy(c *cli.Context) error {
 	}
 	card := policy.Card()
 	if t.json {
-		return t.writeJSON(card)
+		return t.writeJSON(cardFact{Card: card})
 	}
 	p := t.page()
 	p.text(0, "%s", card.Name)

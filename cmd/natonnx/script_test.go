@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	external FILE NEW DATA       copy a model, its weights to a data file beside it
 //	decides FILE NULL KEEP SKIP  make a policy that scores every edge alike
 //	json FILE [PATH VALUE]       FILE is JSON, and has that value at a.b.0.c
+//	schema FILE NAME             FILE is a document of docs/schema/NAME.json
 //	metadata FILE KEY VALUE      a model has that entry of metadata_props
 //	empty FOLDER                 a folder has nothing in it
 //	cut FILE BYTES               shorten a file
@@ -46,7 +47,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exitsWith, "network": network, "external": external, "decides": decides, "json": isJSON,
+			"exits": exitsWith, "network": network, "external": external, "decides": decides, "json": isJSON, "schema": followsSchema,
 			"metadata": metadata, "empty": empty, "cut": cut, "table": benchTable, "records": records, "arrays": arrays,
 		},
 		Setup: func(env *testscript.Env) error {

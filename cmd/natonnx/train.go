@@ -75,7 +75,7 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	}
 	switch {
 	case t.json:
-		return t.writeJSON(policy.Card())
+		return t.writeJSON(cardFact{Card: policy.Card()})
 	case !t.quiet:
 		p := t.page()
 		p.text(0, "wrote %s", out)

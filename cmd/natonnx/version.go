@@ -24,13 +24,14 @@ func (t *tool) showVersion(c *cli.Context) error {
 	built, modified := build()
 	if t.json {
 		return t.writeJSON(struct {
-			Version  string `json:"version"`
-			Commit   string `json:"commit"`
-			Modified bool   `json:"modified"`
-			Go       string `json:"go"`
-			OS       string `json:"os"`
-			Arch     string `json:"arch"`
-		}{version, built, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH})
+			Schema   schemaV1 `json:"schema_version"`
+			Version  string   `json:"version"`
+			Commit   string   `json:"commit"`
+			Modified bool     `json:"modified"`
+			Go       string   `json:"go"`
+			OS       string   `json:"os"`
+			Arch     string   `json:"arch"`
+		}{schemaV1{}, version, built, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH})
 	}
 	if t.quiet {
 		fmt.Fprintln(t.out, version)

@@ -176,8 +176,6 @@ func fingerprint(f check.Finding, seen map[string]int) string {
 func uri(path string) string {
 	var b strings.Builder
 	switch {
-	case strings.HasPrefix(path, "//"):
-		b.WriteString("file:") // //host/share of Windows
 	case strings.HasPrefix(path, "/"):
 		b.WriteString("file://")
 	case len(path) > 2 && path[1] == ':' && path[2] == '/':
