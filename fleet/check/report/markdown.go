@@ -21,16 +21,23 @@ const commentLimit = 65_000
 // cellLimit is the most characters of a text in a table.
 const cellLimit = 300
 
-// markdown writes a comment for a pull request, in GitHub's dialect: the
-// findings by model, those with errors first; then the measures, and the rules
-// that could not be checked, folded up. What does not fit is counted.
+// markdown writes a comment for a pull request, in GitHub's dialect: the models
+// with errors, then those with warnings, each with all its findings; the measures;
+// and, folded up, the notes on other models and the rules that could not be
+// checked. What does not fit is counted.
 func markdown(w *bufio.Writer, r *check.Report, _ Options) error {
 	c := comment{left: commentLimit}
 	c.block("### natonnx check " + summary(r) + "\n")
+	var minor []check.Result
 	for _, result := range worstFirst(r.Results) {
-		c.findings(result)
+		if worst(result) == grade(check.Note) {
+			minor = append(minor, result)
+		} else {
+			c.findings(result)
+		}
 	}
 	c.measures(r.Results)
+	c.notes(minor)
 	c.skipped(r.Results)
 	if c.omitted > 0 {
 		fmt.Fprintf(&c.text, "\n**Not shown, as a comment is too short for it: %s.** The other formats show all.\n", plural(c.omitted, "line"))
@@ -77,16 +84,18 @@ func (c *comment) table(head string, rows []string, tail string) {
 
 // worstFirst sorts results by their gravest finding.
 func worstFirst(results []check.Result) []check.Result {
-	worst := func(r check.Result) int {
-		grave := -1
-		for _, f := range r.Findings {
-			grave = max(grave, grade(f.Severity))
-		}
-		return grave
-	}
 	list := slices.Clone(results)
 	slices.SortStableFunc(list, func(a, b check.Result) int { return cmp.Compare(worst(b), worst(a)) })
 	return list
+}
+
+// worst is the grade of the gravest finding; -1: there is none.
+func worst(r check.Result) int {
+	grave := -1
+	for _, f := range r.Findings {
+		grave = max(grave, grade(f.Severity))
+	}
+	return grave
 }
 
 var signs = [...]string{"ℹ️ note", "⚠️ warning", "❌ error"}
@@ -122,6 +131,18 @@ func (c *comment) measures(results []check.Result) {
 	}
 	head = fmt.Sprintf("\n%s<summary>%s</summary>\n\n", head, title)
 	c.table(head+header("model", "parameters", "multiply-adds", "activation memory", "file size", "latency", "drift"), rows, "\n</details>\n")
+}
+
+// notes adds the findings of models that have nothing worse.
+func (c *comment) notes(results []check.Result) {
+	var rows []string
+	for _, r := range results {
+		for _, f := range r.Findings {
+			rows = append(rows, row(code(r.Path), ruleLink(f.Rule), code(f.Where), prose(f.Message)))
+		}
+	}
+	head := fmt.Sprintf("\n<details><summary>%s on %s without errors and warnings</summary>\n\n", plural(len(rows), "note"), plural(len(results), "model"))
+	c.table(head+header("model", "rule", "place", "finding"), rows, "\n</details>\n")
 }
 
 func (c *comment) skipped(results []check.Result) {

@@ -51,6 +51,11 @@ func sample() *check.Report {
 			Skipped:  []check.Skip{{Rule: "NAT012", Reason: "there is no base in main"}},
 		},
 		{
+			Path: "models/noted.onnx", Digest: strings.Repeat("2c", 32), Checked: all[5:], Findings: []check.Finding{
+				{Rule: "NAT022", Severity: check.Note, Where: `graph.node[0] (Relu "")`, Message: "3 of 7 nodes have no name"},
+			}, Skipped: []check.Skip{},
+		},
+		{
 			Path: "models/lfs pointer.onnx", Checked: []string{"NAT002"}, Findings: []check.Finding{
 				{Rule: "NAT002", Severity: check.Error, Message: "is a Git LFS pointer: run git lfs pull"},
 			}, Skipped: []check.Skip{},
@@ -293,7 +298,7 @@ func TestJUnitSchema(t *testing.T) {
 
 // What fails is what fails the run, and every test has a name of its own.
 func TestJUnitOutcome(t *testing.T) {
-	for failOn, want := range map[check.Severity]int{check.Error: 2, check.Warning: 3, check.Note: 4} {
+	for failOn, want := range map[check.Severity]int{check.Error: 2, check.Warning: 3, check.Note: 5} {
 		r := sample()
 		r.FailOn = failOn
 		var all testSuites
@@ -306,8 +311,8 @@ func TestJUnitOutcome(t *testing.T) {
 				names[c.Class+" "+c.Name] = true
 			}
 		}
-		if all.Failures != want || all.Tests != 12 || len(names) != 12 {
-			t.Errorf("%s: %d of %d tests fail, %d names; want %d of 12", failOn, all.Failures, all.Tests, len(names), want)
+		if all.Failures != want || all.Tests != 13 || len(names) != 13 {
+			t.Errorf("%s: %d of %d tests fail, %d names; want %d of 13", failOn, all.Failures, all.Tests, len(names), want)
 		}
 	}
 }
