@@ -390,7 +390,7 @@ func (s *subject) testSet(p *engine.Program, set string) error {
 		name := fmt.Sprintf("input_%d.pb", i)
 		t, err := readTest(filepath.Join(set, name), port.Type)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %s", name, s.without(err))
 		}
 		where := filepath.Base(set) + "/" + name
 		if t.Type() != port.Type || !fits(t.Dims, port.Shape) {
@@ -411,7 +411,7 @@ func (s *subject) testSet(p *engine.Program, set string) error {
 			continue // the data need not hold all outputs
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %s", name, s.without(err))
 		}
 		s.agrees(filepath.Base(set)+"/"+name, port.Name, out, want)
 	}

@@ -106,14 +106,14 @@ func notFormat(err error) error {
 // without words an error without the path, which every finding has.
 func (s *subject) without(err error) string {
 	var format *onnxgraph.FormatError
-	var path *fs.PathError
+	if path, ok := err.(*fs.PathError); ok {
+		return path.Err.Error()
+	}
 	switch {
 	case errors.As(err, &format) && format.At != "":
 		return format.At + ": " + format.Msg
 	case errors.As(err, &format):
 		return format.Msg
-	case errors.As(err, &path):
-		return path.Err.Error()
 	}
 	return strings.TrimPrefix(err.Error(), s.name+": ")
 }
