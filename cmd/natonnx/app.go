@@ -31,7 +31,8 @@ type tool struct {
 func newTool() *tool {
 	t := &tool{in: os.Stdin, out: bufio.NewWriterSize(os.Stdout, 1<<16), log: os.Stderr}
 	t.verbs = []*cli.Command{
-		t.optimizeCommand(), t.planCommand(), t.inspectCommand(), t.cellsCommand(), t.evalCommand(), t.checkCommand(),
+		t.optimizeCommand(), t.planCommand(), t.inspectCommand(), t.cellsCommand(), t.evalCommand(),
+		t.checkCommand(), t.batchCommand(),
 		t.trainCommand(), t.policyCommand(), t.doctorCommand(), t.versionCommand(), t.completionCommand(),
 	}
 	eachCommand(t.verbs, func(c *cli.Command) {
@@ -100,12 +101,9 @@ func (t *tool) explain(err error) {
 	if err == nil {
 		return
 	}
-	msg, hint := err.Error(), ""
+	msg, hint := message(err), ""
 	if usage, ok := err.(*usageError); ok {
 		hint = usage.hint
-	}
-	if path, ok := err.(*fs.PathError); ok {
-		msg = path.Path + ": " + path.Err.Error() // what the system was asked to do matters little
 	}
 	switch exitCode(err) {
 	case exitInterrupted:
@@ -118,6 +116,14 @@ func (t *tool) explain(err error) {
 	if hint != "" {
 		fmt.Fprintln(t.log, clean(hint))
 	}
+}
+
+// message is an error as people read it.
+func message(err error) string {
+	if path, ok := err.(*fs.PathError); ok {
+		return path.Path + ": " + path.Err.Error() // what the system was asked to do matters little
+	}
+	return err.Error()
 }
 
 // page returns where the command writes its results for people.
@@ -156,8 +162,12 @@ func arguments(c *cli.Context, want int) ([]string, error) {
 			found = fmt.Sprintf("%d: %q", n, c.Args().Slice())
 		}
 		wanted := "no arguments"
-		if want > 0 {
+		switch want {
+		case 1:
 			wanted = "one argument (" + firstWord(c.Command.ArgsUsage) + ")"
+		case 2:
+			words := strings.Fields(c.Command.ArgsUsage)
+			wanted = fmt.Sprintf("two arguments (%s and %s)", words[0], words[1])
 		}
 		name := c.Command.HelpName
 		return nil, &usageError{fmt.Sprintf("%s wants %s, found %s", strings.TrimPrefix(name, "natonnx "), wanted, found), usageLine(name, c.Command)}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
@@ -33,6 +35,7 @@ type decision struct {
 	path   string // of the input, as the user wrote it
 	mode   string // why this mode
 	policy string // as the user wrote it
+	bounds struct{ madds, params *bound }
 	effect effect // as far as it was measured
 }
 
@@ -42,7 +45,11 @@ func (t *tool) decide(c *cli.Context) (*decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, t.choose(c, d)
+	m, err := t.open(c.Context, d.path)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.choose(c.Context, m)
 }
 
 // readDecision reads the flags and the argument; it opens the policy, not the model.
@@ -51,10 +58,21 @@ func readDecision(c *cli.Context) (*decision, error) {
 	if err != nil {
 		return nil, err
 	}
+	d, err := undecided(c)
+	if err != nil {
+		return nil, err
+	}
+	d.path = args[0]
+	return d, nil
+}
+
+// undecided reads the flags into a decision that is about no model yet.
+func undecided(c *cli.Context) (*decision, error) {
 	d := &decision{
-		path: args[0], policy: c.String("policy"), mode: "as asked",
+		policy: c.String("policy"), mode: "as asked",
 		opt: transformer.Options{Rules: transformer.NAT, Samples: int(countOf(c, "samples")), PerCell: choiceOf(c, "per") == "cell", Seed: countOf(c, "seed")},
 	}
+	d.bounds.madds, d.bounds.params = boundOf(c, "max-madds"), boundOf(c, "max-params")
 	if choiceOf(c, "skip-init") == "identity" {
 		d.opt.SkipInit = cellmap.IdentitySkip
 	}
@@ -70,21 +88,25 @@ func readDecision(c *cli.Context) (*decision, error) {
 	if rules := choiceOf(c, "rules"); rules != d.opt.Rules.Name {
 		return nil, &usageError{"--rules " + rules + " is not in this version", "--rules " + d.opt.Rules.Name + " is"}
 	}
+	var err error
 	d.opt.Policy, err = openPolicy(d.policy)
 	return d, err
 }
 
-// choose opens the model and chooses its transformation.
-func (t *tool) choose(c *cli.Context, d *decision) error {
-	m, err := t.open(c.Context, d.path)
-	if err != nil {
-		return err
-	}
+// about returns a decision of the same flags about the model that is called path.
+func (d *decision) about(path string) *decision {
+	other := *d
+	other.path = path
+	return &other
+}
+
+// choose chooses the transformation of a valid model.
+func (d *decision) choose(ctx context.Context, m *onnxgraph.Model) (err error) {
 	cells := cellmap.Lift(m)
 	before := m.Cost(cells.Types)
-	d.opt.MaxMAdds = boundOf(c, "max-madds").of(before.MAdds)
-	d.opt.MaxParams = boundOf(c, "max-params").of(before.Params)
-	d.Plan, err = transformer.Choose(c.Context, cells, d.opt)
+	d.opt.MaxMAdds = d.bounds.madds.of(before.MAdds)
+	d.opt.MaxParams = d.bounds.params.of(before.Params)
+	d.Plan, err = transformer.Choose(ctx, cells, d.opt)
 	if errors.Is(err, transformer.ErrBounds) {
 		return fmt.Errorf("%s: %w; the input has %s multiply-adds and %s parameters, and more --samples or another --seed may find one", m.Path, err, amount(before.MAdds), amount(before.Params))
 	}

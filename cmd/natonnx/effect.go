@@ -1,15 +1,19 @@
 package main
 
 import (
-	"github.com/natonnx/natonnx/onnxgraph"
+	"context"
+
 	"github.com/natonnx/natonnx/train/measure"
 	"github.com/urfave/cli/v2"
 )
 
 // effectFlags say how optimize measures its result.
 func effectFlags() []cli.Flag {
-	flags := append(dataFlags(), choiceFlag("drift", "on", "`WHETHER` to run the input and the result on probe inputs: on or off", "on", "off"))
-	return append(flags, runFlags()...)
+	return append(append(dataFlags(), driftFlag()), runFlags()...)
+}
+
+func driftFlag() cli.Flag {
+	return choiceFlag("drift", "on", "`WHETHER` to run the input and the result on probe inputs: on or off", "on", "off")
 }
 
 // An effect is what a transformation does to what the network computes, as far
@@ -35,19 +39,27 @@ func (e *effect) fact() effectFact {
 	return effectFact{e.drift, e.noDrift, e.data, e.accuracy, e.against}
 }
 
+// A running says whether and how networks are run to measure the drift.
+type running struct {
+	drift bool
+	opt   measure.Options
+}
+
+func readRunning(c *cli.Context) (how running, err error) {
+	how = running{choiceOf(c, "drift") == "on", measure.Options{Workers: int(countOf(c, "workers"))}}
+	how.opt.Memory, err = memoryLimit(c)
+	return how, err
+}
+
 // measureEffect runs the input and the result. That a network cannot be run is
 // an error only where data were given to run it on.
-func (t *tool) measureEffect(c *cli.Context, d *decision) error {
-	input := d.Map.Model
+func (t *tool) measureEffect(c *cli.Context, d *decision, how running) error {
+	input, o := d.Map.Model, how.opt
 	data, err := openData(c, input)
 	if err != nil {
 		return err
 	}
-	o := measure.Options{Workers: int(countOf(c, "workers"))}
-	if o.Memory, err = memoryLimit(c); err != nil {
-		return err
-	}
-	if err := d.measureDrift(c, input, o); err != nil || data == nil {
+	if err := d.measureDrift(c.Context, how); err != nil || data == nil {
 		return err
 	}
 	before, err := measure.Open(input, o)
@@ -74,19 +86,19 @@ func (t *tool) measureEffect(c *cli.Context, d *decision) error {
 
 // measureDrift measures the drift where there is a change. The error is that of
 // an interruption.
-func (d *decision) measureDrift(c *cli.Context, input *onnxgraph.Model, o measure.Options) error {
+func (d *decision) measureDrift(ctx context.Context, how running) error {
 	switch {
 	case len(d.Moves) == 0:
 		d.effect.noDrift = "nothing changed"
 		return nil
-	case choiceOf(c, "drift") == "off":
+	case !how.drift:
 		d.effect.noDrift = "--drift off"
 		return nil
 	}
-	drift, err := measure.Drifted(c.Context, input, d.Result, probesFor(d.Before.MAdds), d.opt.Seed, o)
+	drift, err := measure.Drifted(ctx, d.Map.Model, d.Result, probesFor(d.Before.MAdds), d.opt.Seed, how.opt)
 	switch {
-	case c.Context.Err() != nil:
-		return c.Context.Err()
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil:
 		d.effect.noDrift = err.Error()
 	default:

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/fleet/batch"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/measure"
@@ -41,9 +42,9 @@ var exits = []struct {
 	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError])},
 	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError])},
 	{exitGuard, "the accuracy guard refused (no command yet)", nil},
-	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError])},
-	{exitBatch, "some files of a batch failed (no command yet)", nil},
-	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError], is[*dataset.SampleError])},
+	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError], is[*batch.BudgetError], is[*batch.TimeoutError])},
+	{exitBatch, "some files of a batch failed", is[*batchError]},
+	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError], is[*dataset.SampleError], is[*batch.OccupiedError])},
 	{exitInterrupted, "interrupted", func(err error) bool { return errors.Is(err, context.Canceled) }},
 }
 

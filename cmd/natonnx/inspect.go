@@ -115,6 +115,27 @@ func (t *tool) inspect(c *cli.Context) error {
 
 // invalid says what is wrong with a model, in full where that is asked for.
 func (t *tool) invalid(path string, m *onnxgraph.Model, err error) error {
+	f := invalidFact(path, m, err)
+	if f == nil {
+		return err // not about the model
+	}
+	var list *onnxgraph.InvalidError
+	switch {
+	case t.json:
+		return errors.Join(err, t.writeJSON(f))
+	case t.verbose && errors.As(err, &list):
+		p := t.page()
+		p.text(0, "%s", plural(len(f.Problems), "problem"))
+		for _, problem := range list.Problems {
+			p.text(2, "%s", problem)
+		}
+	}
+	return err
+}
+
+// invalidFact lists what is wrong with a model; m is nil where it is not readable.
+// nil: the error is not about the model.
+func invalidFact(path string, m *onnxgraph.Model, err error) *inspectFact {
 	var list *onnxgraph.InvalidError
 	var format *onnxgraph.FormatError
 	f := newInspectFact(path)
@@ -126,22 +147,12 @@ func (t *tool) invalid(path string, m *onnxgraph.Model, err error) error {
 	case errors.As(err, &format):
 		f.Problems = append(f.Problems, problemFact{format.At, format.Msg})
 	default:
-		return err // not about the model
+		return nil
 	}
 	if m != nil {
 		f.header(m)
 	}
-	switch {
-	case t.json:
-		return errors.Join(err, t.writeJSON(f))
-	case t.verbose && list != nil:
-		p := t.page()
-		p.text(0, "%s", plural(len(f.Problems), "problem"))
-		for _, problem := range list.Problems {
-			p.text(2, "%s", problem)
-		}
-	}
-	return err
+	return &f
 }
 
 func (f *inspectFact) header(m *onnxgraph.Model) {

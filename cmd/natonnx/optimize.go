@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -37,21 +38,35 @@ func (t *tool) optimize(c *cli.Context) error {
 	if err := writable(out); err != nil {
 		return err
 	}
-	if err := t.choose(c, d); err != nil {
+	how, err := readRunning(c)
+	if err != nil {
 		return err
 	}
-	if len(d.Moves) > 0 {
-		if err := d.Result.Validate(); err != nil {
-			return fmt.Errorf("the result would be invalid and was not written: %v", err)
-		}
+	m, err := t.open(c.Context, d.path)
+	if err != nil {
+		return err
 	}
-	if err := t.measureEffect(c, d); err != nil {
+	if err := d.rewrite(c.Context, m); err != nil {
+		return err
+	}
+	if err := t.measureEffect(c, d, how); err != nil {
 		return err
 	}
 	if err := t.write(c.Context, d.Result, out); err != nil {
 		return err
 	}
 	return t.reportOptimize(d, out)
+}
+
+// rewrite chooses the transformation of a valid model, and checks the result.
+func (d *decision) rewrite(ctx context.Context, m *onnxgraph.Model) error {
+	if err := d.choose(ctx, m); err != nil || len(d.Moves) == 0 {
+		return err
+	}
+	if err := d.Result.Validate(); err != nil {
+		return fmt.Errorf("the result would be invalid and was not written: %v", err)
+	}
+	return nil
 }
 
 // stamp notes in the model what was done to it.

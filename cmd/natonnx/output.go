@@ -60,6 +60,11 @@ func (t *tool) write(ctx context.Context, m *onnxgraph.Model, path string) error
 		}
 		return t.out.Flush()
 	}
+	return save(ctx, m, path)
+}
+
+// save writes a model to a file.
+func save(ctx context.Context, m *onnxgraph.Model, path string) error {
 	err := m.Save(ctx, path)
 	if _, ok := err.(*fs.PathError); err == nil || ok {
 		return err

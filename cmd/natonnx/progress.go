@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
+
+	"github.com/natonnx/natonnx/fleet/batch"
 )
 
 // A progress shows how far something is, on standard error.
@@ -48,6 +51,53 @@ func (p *progress) count(done, of int, thing string) {
 		p.shown = now
 		p.show(fmt.Sprintf("%d of %s%s", done, plural(of, thing), left(now.Sub(p.began), done, of)))
 	}
+}
+
+// models shows how many models are done, not too often.
+func (p *progress) models() func(done, of int, row *batch.Row) {
+	bad, worked, pause := 0, 0, often
+	if !p.line {
+		pause = seldom
+	}
+	p.shown = p.began
+	return func(done, of int, row *batch.Row) {
+		if row.Status.Bad() {
+			bad++
+		}
+		if !row.Recorded {
+			worked++
+		}
+		now := time.Now()
+		if now.Sub(p.shown) < pause {
+			return
+		}
+		p.shown = now
+		text := ofModels(done, of, bad, worked, now.Sub(p.began))
+		if p.line {
+			text = bar(done, of) + " " + text
+		}
+		p.show(text)
+	}
+}
+
+// ofModels writes how far a batch is, and how fast: what earlier runs have done
+// says nothing of that.
+func ofModels(done, of, bad, worked int, passed time.Duration) string {
+	text := fmt.Sprintf("%d of %s", done, plural(of, "model"))
+	if bad > 0 {
+		text += fmt.Sprintf(", %d failed", bad)
+	}
+	if worked == 0 || done >= of {
+		return text
+	}
+	return text + fmt.Sprintf(", %s/s", significant(float64(worked)/passed.Seconds())) + left(passed, worked, worked+of-done)
+}
+
+// bar draws the share that is done.
+func bar(done, of int) string {
+	const length = 20
+	full := length * done / max(of, 1)
+	return "[" + strings.Repeat("=", full) + strings.Repeat(" ", length-full) + "]"
 }
 
 // left writes how long the rest takes at the pace so far.

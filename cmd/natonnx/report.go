@@ -230,17 +230,18 @@ func hasExternalData(m *onnxgraph.Model) bool {
 }
 
 // nothing prints why no move was made.
-func (d *decision) nothing(p *page) {
-	why := "the policy prefers the network as it is"
+func (d *decision) nothing(p *page) { p.heading("nothing to do: %s", d.whyNothing()) }
+
+func (d *decision) whyNothing() string {
 	switch {
 	case d.opt.Policy == nil:
-		why = "no policy decides"
+		return "no policy decides"
 	case len(d.Map.Cells) == 0:
-		why = "no cells were found"
+		return "no cells were found"
 	case len(d.Refused) > 0:
-		why = "what the policy wants is not possible"
+		return "what the policy wants is not possible"
 	}
-	p.heading("nothing to do: %s", why)
+	return "the policy prefers the network as it is"
 }
 
 // verdict prints what the change means for whoever uses the network.

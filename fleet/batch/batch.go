@@ -38,6 +38,9 @@ type Task struct {
 	// Recipe states all that the outputs depend on beside the model: options,
 	// digests of other files, the version of the program.
 	Recipe []string
+	// Depends states what the outputs of one item depend on beside that: other files
+	// that are about it. nil: nothing.
+	Depends func(context.Context, Item) ([]string, error)
 	// Output returns the main output of the item of that name, relative to the
 	// output folder, with slashes. nil: the name itself.
 	Output func(name string) string
@@ -221,7 +224,10 @@ func (r *run) attempt(ctx context.Context, item Item, row *Row) error {
 		return err
 	}
 	row.Digest = in.Digest
-	key := keyOf(r.task, item.Name, in.Digest)
+	key, err := r.task.key(ctx, item, in.Digest)
+	if err != nil {
+		return err
+	}
 	old := r.store.record(item.Name)
 	if !r.Force && old != nil && old.Key == key && r.store.intact(ctx, old) {
 		row.recall(old)

@@ -33,7 +33,10 @@ func readInput(ctx context.Context, path string) (*Input, error) {
 		for _, location := range locations {
 			fmt.Fprintf(h, "\x00%s\x00", location)
 			n, err := digestFile(ctx, h, filepath.Join(filepath.Dir(path), filepath.FromSlash(location)))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				fmt.Fprint(h, "\x00absent")
+			case err != nil:
 				return nil, err
 			}
 			in.Bytes += n
@@ -112,13 +115,29 @@ func (s *stopping) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-// keyOf digests all that an item's outputs depend on.
-func keyOf(task *Task, name, input string) string {
+// key digests all that an item's outputs depend on.
+func (t *Task) key(ctx context.Context, item Item, input string) (string, error) {
+	var more []string
+	if t.Depends != nil {
+		var err error
+		if more, err = t.Depends(ctx, item); err != nil {
+			return "", err
+		}
+	}
 	h := sha256.New()
-	for _, part := range append([]string{task.Name, task.output(name), name, input}, task.Recipe...) {
+	for _, part := range slices.Concat([]string{t.Name, t.output(item.Name), item.Name, input}, t.Recipe, more) {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Digest returns the SHA-256 of a model with its external data, or of any other file.
+func Digest(ctx context.Context, path string) (string, error) {
+	in, err := readInput(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	return in.Digest, nil
 }
 
 // An Output is a file that a batch has written.
