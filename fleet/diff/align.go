@@ -2,9 +2,9 @@ package diff
 
 import "slices"
 
-// maxAligned bounds the work of aligning two stretches: the product of their
-// lengths.
-const maxAligned = 4 << 20
+// maxAligned bounds the work of aligning two stretches, and its memory in bytes:
+// the product of their lengths. Longer ones are left to the neighbours.
+const maxAligned = 16 << 20
 
 // align pairs nodes in file order, as a diff of texts pairs lines: within each
 // stretch between nodes that are paired already, it finds the longest common
@@ -64,17 +64,20 @@ func (m *match) alignStretch(a, b []int) {
 		return
 	}
 	equal := func(i, j int) bool { return m.a.local[a[i]] == m.b.local[b[j]] }
-	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
-	common := make([][]int32, len(a)+1)
-	for i := range common {
-		common[i] = make([]int32, len(b)+1)
-	}
+	// common[j] is the length of the longest common subsequence of a[i:] and b[j:],
+	// skip[i][j] whether it goes on without a[i] where that is not b[j].
+	common, skip := make([]int32, len(b)+1), make([][]bool, len(a))
 	for i := len(a) - 1; i >= 0; i-- {
+		skip[i] = make([]bool, len(b))
+		diagonal := int32(0) // of a[i+1:] and b[j+1:]
 		for j := len(b) - 1; j >= 0; j-- {
-			common[i][j] = max(common[i+1][j], common[i][j+1])
+			below := common[j]
+			skip[i][j] = below >= common[j+1]
+			common[j] = max(below, common[j+1])
 			if equal(i, j) {
-				common[i][j] = common[i+1][j+1] + 1
+				common[j] = diagonal + 1
 			}
+			diagonal = below
 		}
 	}
 	for i, j := 0, 0; i < len(a) && j < len(b); {
@@ -82,7 +85,7 @@ func (m *match) alignStretch(a, b []int) {
 		case equal(i, j):
 			m.pair(a[i], b[j])
 			i, j = i+1, j+1
-		case common[i+1][j] >= common[i][j+1]:
+		case skip[i][j]:
 			i++
 		default:
 			j++

@@ -70,6 +70,9 @@ type CellChange struct {
 	// Moves lead from Before to After. There are none where the two have other
 	// nodes or read other nodes: then no moves lead there.
 	Moves []Move `json:"moves"`
+	// Stated says that After is what the Stamp states: the other model has lost
+	// so much that no such cell can be read from it.
+	Stated bool `json:"stated"`
 }
 
 // A Move is a change of one edge of a cell. Nodes are numbered as in figures
@@ -119,22 +122,29 @@ func cellOf(c *cellmap.Cell) Cell {
 }
 
 // cells compares the cells.
-func (m *match) cells(a, b *priced) Cells {
+func (m *match) cells(a, b *priced, s *Stamp) Cells {
 	list := Cells{Before: len(a.Cells), After: len(b.Cells), Changed: []CellChange{}, Added: []Cell{}, Removed: []Cell{}}
 	partner := m.pairCells(a.Map, b.Map)
 	taken := map[*cellmap.Cell]bool{}
 	for _, c := range a.Cells {
 		d := partner[c]
-		if d == nil {
-			list.Removed = append(list.Removed, cellOf(c))
-			continue
-		}
 		taken[d] = true
-		if c.Form().Equal(d.Form()) {
+		if d != nil && c.Form().Equal(d.Form()) {
 			list.Same++
 			continue
 		}
-		list.Changed = append(list.Changed, CellChange{cellOf(c), cellOf(d), moves(a, b, c, d)})
+		var change CellChange
+		if d != nil {
+			change = CellChange{Before: cellOf(c), After: cellOf(d), Moves: moves(a, b, c, d)}
+		}
+		if stated := s.change(a, c); len(change.Moves) == 0 && stated != nil {
+			change = *stated
+		}
+		if d == nil && !change.Stated {
+			list.Removed = append(list.Removed, cellOf(c))
+			continue
+		}
+		list.Changed = append(list.Changed, change)
 	}
 	for _, d := range b.Cells {
 		if !taken[d] {
@@ -142,6 +152,35 @@ func (m *match) cells(a, b *priced) Cells {
 		}
 	}
 	return list
+}
+
+// change returns what the stamp of the second model states of a cell; nil
+// where it states nothing, or what the cell is not.
+func (s *Stamp) change(p *priced, c *cellmap.Cell) *CellChange {
+	if s == nil || s.Of != "after" {
+		return nil
+	}
+	change := &CellChange{Before: cellOf(c), After: cellOf(c), Stated: true}
+	for _, m := range s.Moves {
+		if m.Cell != c.Name {
+			continue
+		}
+		if m.Node < 0 || m.Node >= len(c.Nodes) || m.Slot < 0 || m.Slot > 1 {
+			return nil
+		}
+		e := c.Nodes[m.Node].Edges[m.Slot]
+		if string(e.Op) != m.From {
+			return nil
+		}
+		change.After.Form.Edges[2*m.Node+m.Slot].Op = cellmap.Op(m.To)
+		madds, params := p.edge(e)
+		change.Moves = append(change.Moves, Move{m.Node, m.Slot, cellmap.Label(e.From), m.From, m.To, madds, params})
+	}
+	if len(change.Moves) == 0 || change.After.Form.Validate() != nil {
+		return nil
+	}
+	change.After.Genotype = change.After.Form.String()
+	return change
 }
 
 // pairCells pairs each cell with the one that has most of its nodes; where no

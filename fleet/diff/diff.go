@@ -99,7 +99,7 @@ func Compare(ctx context.Context, a, b *onnxgraph.Model, o Options) (*Diff, erro
 	if valid {
 		before, after := newPriced(a), newPriced(b)
 		d.Before.Cost, d.After.Cost = before.total(), after.total()
-		d.Cells = m.cells(before, after)
+		d.Cells = m.cells(before, after, d.Stamp)
 	}
 	d.leftOut(a, b)
 	d.Same = len(d.Interface)+len(d.Metadata)+len(d.Renames) == 0 && d.Structure.same() && d.Tensors.same()

@@ -56,7 +56,8 @@ func functions(m *onnxgraph.Model) (list []onnxgraph.Property) {
 
 // entryChanges compares entries by key. A key that stands there more than once
 // has all its values.
-func entryChanges(what string, a, b []onnxgraph.Property) (list []Change) {
+func entryChanges(what string, a, b []onnxgraph.Property) []Change {
+	list := []Change{}
 	before, after := byKey(a), byKey(b)
 	for _, key := range keys(a) {
 		was, is := before[key], after[key]

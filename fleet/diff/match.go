@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/natonnx/natonnx/onnxgraph"
@@ -86,9 +87,13 @@ func (m *match) sameOperator(i, j int) bool {
 
 func anyOperator(int, int) bool { return true }
 
-// sandwiched reports whether some reader of node i belongs to one of node j:
-// then the two stand at one place, given that they read the same.
+// sandwiched reports whether some reader of node i belongs to one of node j, and
+// both read as many values, constants in the same places: then the one took the
+// place of the other, given that they read the same.
 func (m *match) sandwiched(i, j int) bool {
+	if !slices.EqualFunc(m.a.reads[i], m.b.reads[j], func(x, y string) bool { return (m.a.tensor[x] == nil) == (m.b.tensor[y] == nil) }) {
+		return false
+	}
 	for k, value := range m.a.nodes[i].Outputs {
 		if k >= len(m.b.nodes[j].Outputs) {
 			return false
@@ -220,39 +225,37 @@ func (m *match) byNeighbours(ok func(i, j int) bool) {
 }
 
 // readersOf names the unpaired readers of two values that belong together,
-// where there is no choice: one reader of that operator in that place on each side,
-// or one reader on each side.
+// where there is no choice: one of equal operator and attributes that reads the
+// value as the same input, or one of equal operator, or one at all.
 func (m *match) readersOf(x, y string, found func(i, j int)) {
 	if x == "" || y == "" {
 		return
 	}
-	type place struct {
-		slot             int
-		domain, operator string
-	}
-	unpaired := func(s *side, paired []int, value string) (list []int, at map[place][]int) {
-		at = map[place][]int{}
-		for _, u := range s.uses[value] {
-			if paired[u.node] < 0 {
-				n := s.nodes[u.node]
-				p := place{u.slot, n.Domain, n.OpType}
-				list, at[p] = append(list, u.node), append(at[p], u.node)
+	for _, key := range []func(s *side, u use) string{
+		func(s *side, u use) string { return fmt.Sprint(u.slot, s.forms[u.node]) },
+		func(s *side, u use) string { return fmt.Sprint(u.slot, operator(s.nodes[u.node])) },
+		func(*side, use) string { return "" },
+	} {
+		as, bs := unpairedReaders(m.a, m.ab, x, key), unpairedReaders(m.b, m.ba, y, key)
+		for _, u := range m.a.uses[x] {
+			k := key(m.a, u)
+			if i, j := as[k], bs[k]; len(i) == 1 && len(j) == 1 {
+				found(i[0], j[0])
 			}
 		}
-		return list, at
 	}
-	as, placesA := unpaired(m.a, m.ab, x)
-	bs, placesB := unpaired(m.b, m.ba, y)
-	if len(as) == 1 && len(bs) == 1 {
-		found(as[0], bs[0])
-	}
-	for _, u := range m.a.uses[x] {
-		n := m.a.nodes[u.node]
-		p := place{u.slot, n.Domain, n.OpType}
-		if i, j := placesA[p], placesB[p]; len(i) == 1 && len(j) == 1 {
-			found(i[0], j[0])
+}
+
+// unpairedReaders lists the nodes without a partner that read a value, by a key.
+func unpairedReaders(s *side, partner []int, value string, key func(*side, use) string) map[string][]int {
+	at := map[string][]int{}
+	for _, u := range s.uses[value] {
+		if partner[u.node] < 0 {
+			k := key(s, u)
+			at[k] = append(at[k], u.node)
 		}
 	}
+	return at
 }
 
 // pairTensors pairs tensors of one name, and then those that paired nodes read

@@ -81,6 +81,8 @@ type fact struct {
 // Verdict is the page's one sentence.
 func (v *view) Verdict() string {
 	switch {
+	case v.Same && (len(v.Tensors.Unread) > 0 || !v.Tensors.Values):
+		return "No difference was found, but not everything was compared."
 	case v.Identical:
 		return "The files are the same, byte for byte."
 	case v.Same:
@@ -182,7 +184,7 @@ func (v *view) Panels() (list []panel) {
 	var names [][]string
 	var drawn []draw.Panel
 	for _, c := range v.Cells.Changed {
-		key := c.Before.Kind + c.Before.Shortcut + c.Before.Genotype + " -> " + c.After.Genotype
+		key := c.Before.Kind + c.Before.Shortcut + c.Before.Genotype + " -> " + c.After.Genotype + strconv.FormatBool(c.Stated)
 		i, ok := at[key]
 		if !ok {
 			i = len(list)
@@ -190,6 +192,9 @@ func (v *view) Panels() (list []panel) {
 			kind := c.Before.Kind
 			if c.Before.Shortcut != "" {
 				kind += ", " + c.Before.Shortcut + " shortcut"
+			}
+			if c.Stated {
+				kind += ", as the metadata state"
 			}
 			list, names = append(list, panel{Kind: kind, Before: c.Before.Genotype, After: c.After.Genotype}), append(names, nil)
 			drawn = append(drawn, draw.Panel{Title: c.Before.Name, Before: c.Before.Form, After: c.After.Form})
@@ -435,7 +440,7 @@ func count(n int64) string {
 
 // short writes a number with four digits, size one of bytes.
 func short(n int64) string { return scaled(n, "", "k", "M", "G", "T") }
-func size(n int64) string { return scaled(n, "B", "kB", "MB", "GB", "TB") }
+func size(n int64) string  { return scaled(n, "B", "kB", "MB", "GB", "TB") }
 
 // scaled writes n in units of 1000 from each other.
 func scaled(n int64, units ...string) string {
