@@ -16,42 +16,60 @@ import (
 	"github.com/natonnx/natonnx/train/measure"
 )
 
-// program compiles a model for as many cores as a file has, in memory that is
-// given back by the function that comes with it. The error says why the model
-// cannot be run here.
-func (s *subject) program() (*engine.Program, func(), error) {
-	var held int64 // the weights, and their packed copies
+// borrow takes the memory that running the model needs: its weights, their
+// packed copies, and activations. It returns what is left for activations, 0
+// for no limit, and what gives the memory back.
+func (s *subject) borrow() (rest int64, back func(), err error) {
+	var held int64
 	for _, t := range s.model.Graph.Initializers {
 		n, err := t.Bytes()
 		if err != nil {
-			return nil, nil, err
+			return 0, nil, err
 		}
 		held += 2 * n
 	}
 	need := held + 2*s.cost.PeakActivation
 	back, ok := s.memory.take(need)
 	if !ok {
-		return nil, nil, fmt.Errorf("running it takes about %s bytes, %s are allowed", grouped(need), grouped(s.memory.total))
+		return 0, nil, fmt.Errorf("running it takes about %s bytes, %s are allowed", grouped(need), grouped(s.memory.total))
 	}
-	o := engine.Options{Workers: s.cores}
 	if s.memory.total > 0 {
-		o.Memory = max(1, s.memory.total-held)
+		rest = max(1, s.memory.total-held)
 	}
-	p, err := engine.Compile(s.model, o)
-	if err != nil {
-		back()
-		return nil, nil, err
-	}
-	return p, back, nil
+	return rest, back, nil
 }
 
-// latency measures the time of single runs while nothing else is measured.
-func (s *subject) latency() error {
-	s.alone.RUnlock()
-	s.alone.Lock()
-	l, err := measure.Timed(s.ctx, s.model, measure.LatencyOptions{Limit: 3 * time.Second}, measure.Options{Memory: s.memory.total})
-	s.alone.Unlock()
-	s.alone.RLock()
+// program compiles a model for as many cores as a file has, in memory that is
+// given back by the function that comes with it. The error says why the model
+// cannot be run here.
+func (s *subject) program() (*engine.Program, func(), error) {
+	rest, back, err := s.borrow()
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := false
+	defer func() {
+		if !kept { // also where the compiler panics: others wait for the memory
+			back()
+		}
+	}()
+	p, err := engine.Compile(s.model, engine.Options{Workers: s.cores, Memory: rest})
+	kept = err == nil
+	return p, back, err
+}
+
+// latency measures the time of single runs while nothing else is checked.
+func (s *subject) latency() (err error) {
+	var l *measure.Latency
+	s.quietly(func() {
+		var rest int64
+		var back func()
+		// Only now: who waits for memory must not keep others from becoming quiet.
+		if rest, back, err = s.borrow(); err == nil {
+			defer back()
+			l, err = measure.Timed(s.ctx, s.model, measure.LatencyOptions{Limit: 3 * time.Second}, measure.Options{Memory: rest})
+		}
+	})
 	if err != nil {
 		if s.ctx.Err() == nil {
 			s.skip("%s", s.without(err))
@@ -60,8 +78,8 @@ func (s *subject) latency() error {
 	}
 	s.result.Measures.Latency = &Latency{Runs: l.Runs, Batch: l.Batch, Cores: l.Workers, Median: l.Median, P90: l.P90}
 	if l.Median > s.set.MaxLatency {
-		s.found("", s.set.MaxLatency.String(), l.Median.String(), "the median of %d runs is %v on %d cores, the budget is %v",
-			l.Runs, l.Median.Round(time.Microsecond), l.Workers, s.set.MaxLatency)
+		s.found("", s.set.MaxLatency.String(), l.Median.String(), "the median run took %v (runs: %d, cores: %d), the budget is %v",
+			l.Median.Round(time.Microsecond), l.Runs, l.Workers, s.set.MaxLatency)
 	}
 	return nil
 }
@@ -130,7 +148,7 @@ func (s *subject) compareDrift(before, after []map[string]*engine.Tensor) {
 		d.MaxAbs, d.Relative = max(d.MaxAbs, apart.max), max(d.Relative, relative)
 		if fits && !(relative <= s.set.Tolerance) {
 			s.found(where, fmt.Sprintf("%g or less", s.set.Tolerance), fmt.Sprintf("%.3g", relative),
-				"the outputs are %.3g apart (relative, on %d probe inputs of standard normal values), the tolerance is %g", relative, len(before), s.set.Tolerance)
+				"the outputs are %.3g apart (relative, on seeded standard normal inputs, probes: %d), the tolerance is %g", relative, len(before), s.set.Tolerance)
 		}
 	}
 	if clean {

@@ -109,6 +109,15 @@ type runner struct {
 	alone sync.RWMutex
 }
 
+// quietly runs f while no other file is checked.
+func (r *runner) quietly(f func()) {
+	r.alone.RUnlock()
+	defer r.alone.RLock()
+	r.alone.Lock()
+	defer r.alone.Unlock()
+	f()
+}
+
 // file checks one file. A panic becomes an error that names the file and rule:
 // it must not take the other files' results with it unexplained.
 func (r *runner) file(ctx context.Context, f File) (result Result, err error) {

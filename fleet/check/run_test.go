@@ -205,6 +205,29 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// Files that want all of the memory, and to be alone, take turns.
+func TestTurns(t *testing.T) {
+	dir := t.TempDir()
+	path, base := save(t, dense(t), dir, "net.onnx"), save(t, dense(t, 1e-6), dir, "base.onnx")
+	s, err := (*Config)(nil).For("", []Setting{{Key: "max-latency", Values: []string{"1m"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := make([]File, 24)
+	for i := range files {
+		files[i] = File{Path: path, Against: base, Settings: s}
+	}
+	r, err := Run(context.Background(), files, Options{Jobs: 8, Memory: 300})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range r.Results {
+		if len(x.Skipped) > 0 || x.Measures.Latency == nil || x.Measures.Drift == nil {
+			t.Errorf("%+v", x)
+		}
+	}
+}
+
 func TestReserve(t *testing.T) {
 	r := newReserve(10)
 	if _, ok := r.take(11); ok {
