@@ -39,6 +39,9 @@ type recipe struct {
 // Every command of the cookbook does what is said there. What follows the
 // language of a block tells how: exit=CODE, file=NAME, in=clone, needs=PROGRAM.
 func TestCookbook(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a policy, and builds the program")
+	}
 	text, err := os.ReadFile(filepath.Join(docs, "cookbook.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +163,16 @@ func newKitchen(t *testing.T) *kitchen {
 		k.picture(t, filepath.Join("photos", strconv.Itoa(i)+".png"), uint64(i))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "nasbench201.csv"), []byte(tableOf201()), 0o666))
+	k.commit(t)
 	return k
+}
+
+// commit makes the folder a clone whose branch is as its origin's, where there is git.
+func (k *kitchen) commit(t *testing.T) {
+	t.Helper()
+	if k.has("git") {
+		k.cook(t, block{text: "git init -q -b main; git add -A; git commit -q -m zoo; git update-ref refs/remotes/origin/main HEAD"})
+	}
 }
 
 func must(t *testing.T, err error) {
