@@ -26,12 +26,13 @@ func newEncoder(w io.Writer, tensor func(*onnxgraph.Tensor) string) *encoder {
 // signature returns what a node computes, apart from what it reads, in a form
 // that is equal for equal nodes, and the values that its subgraphs capture. Of
 // tensors it has type and dims alone: nodes that differ in a constant still
-// belong together.
-func signature(n *onnxgraph.Node) (form string, captures []string) {
+// belong together. Attributes that state their default are left out; for weight
+// see isDefault.
+func signature(n *onnxgraph.Node, weight *onnxgraph.Tensor) (form string, captures []string) {
 	h := sha256.New()
 	e := newEncoder(h, tensorForm)
 	fmt.Fprintf(e, "%q %q", n.Domain, n.OpType)
-	e.attributes(n, e.capture)
+	e.attributes(n, weight, e.capture)
 	return string(h.Sum(nil)), e.captures
 }
 
@@ -62,10 +63,13 @@ func (e *encoder) capture(name string) string {
 	return fmt.Sprintf("capture%d", i)
 }
 
-func (e *encoder) attributes(n *onnxgraph.Node, outer func(string) string) {
+func (e *encoder) attributes(n *onnxgraph.Node, weight *onnxgraph.Tensor, outer func(string) string) {
 	list := slices.Clone(n.Attributes)
 	slices.SortStableFunc(list, func(a, b *onnxgraph.Attribute) int { return strings.Compare(a.Name, b.Name) })
 	for _, a := range list {
+		if isDefault(n, a, weight) {
+			continue
+		}
 		fmt.Fprintf(e, " %q ", a.Name)
 		e.attribute(a, outer)
 	}
@@ -110,7 +114,7 @@ func (e *encoder) graph(g *onnxgraph.Graph, outer func(string) string) {
 		for _, in := range n.Inputs {
 			fmt.Fprintf(e, " %s", of(in))
 		}
-		e.attributes(n, of)
+		e.attributes(n, nil, of)
 		for k, out := range n.Outputs {
 			if out != "" {
 				own[out] = fmt.Sprintf("%d:%d", i, k)

@@ -310,14 +310,19 @@ func TestEditsAreFoundExactly(t *testing.T) {
 		t.Run("an attribute is gone", func(t *testing.T) {
 			d := compared(t, m, parsed(t, editNode(data, conv, func(b []byte) []byte {
 				return edit(b, func(a []byte) []byte {
-					if bytes.Contains(a, []byte("dilations")) {
+					if bytes.Contains(a, []byte("pads")) {
 						return nil
 					}
 					return a
 				}, nodeAttribute)
 			})))
+			pads := n.Ints("pads")
+			if pads[0] == 0 { // the default
+				wanted{}.check(t, d)
+				return
+			}
 			wanted{changed: []string{n.Name}}.check(t, d)
-			if got := d.Structure.Changed[0].Attributes; !slices.Equal(got, []AttributeChange{{Removed, "dilations", "[1 1]", ""}}) {
+			if got := d.Structure.Changed[0].Attributes; !slices.Equal(got, []AttributeChange{{Removed, "pads", fmt.Sprint(pads), ""}}) {
 				t.Errorf("attributes %v", got)
 			}
 		})
@@ -610,6 +615,37 @@ func TestSubgraphs(t *testing.T) {
 		return
 	}
 	t.Skip("test_if is not there")
+}
+
+// A Conv that writes out all its defaults is the one that leaves them out, and
+// no other.
+func TestDefaults(t *testing.T) {
+	model := func(attributes ...*onnxgraph.Attribute) *onnxgraph.Model {
+		b := onnxgraph.NewBuilder("g", 17)
+		b.Input("x", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(1), onnxgraph.Const(1), onnxgraph.Const(8), onnxgraph.Const(8)})
+		w := b.Init(onnxgraph.NewFloat32s("w", []int64{1, 1, 3, 3}, make([]float32, 9)))
+		b.Add(onnxgraph.NewNode("Conv", "c", []string{"x", w}, []string{"y"}, attributes...))
+		b.Output("y", onnxgraph.Float32, nil)
+		m, err := b.Model("m.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	bare := model()
+	written := model(onnxgraph.StringAttr("auto_pad", "NOTSET"), onnxgraph.IntsAttr("kernel_shape", 3, 3), onnxgraph.IntsAttr("strides", 1, 1),
+		onnxgraph.IntsAttr("pads", 0, 0, 0, 0), onnxgraph.IntsAttr("dilations", 1, 1), onnxgraph.IntAttr("group", 1))
+	for _, pair := range [][2]*onnxgraph.Model{{bare, written}, {written, bare}} {
+		if d := compared(t, pair[0], pair[1]); !d.Same || d.Identical {
+			t.Errorf("same %v, identical %v: %s", d.Same, d.Identical, told(d))
+		}
+	}
+	for _, a := range []*onnxgraph.Attribute{onnxgraph.IntsAttr("strides", 1, 2), onnxgraph.IntsAttr("pads", 0, 0, 0, 1), onnxgraph.StringAttr("auto_pad", "VALID")} {
+		d := compared(t, bare, model(a))
+		if len(d.Structure.Changed) != 1 || len(d.Structure.Changed[0].Attributes) != 1 || d.Structure.Changed[0].Attributes[0].Kind != Added {
+			t.Errorf("%s: %s", a.Name, told(d))
+		}
+	}
 }
 
 func TestInvalidModels(t *testing.T) {

@@ -44,7 +44,7 @@ func newSide(g *onnxgraph.Graph) *side {
 		}
 	}
 	for i, n := range g.Nodes {
-		form, captures := signature(n)
+		form, captures := signature(n, s.tensor[n.Input(1)])
 		s.forms = append(s.forms, form)
 		s.reads = append(s.reads, slices.Concat(n.Inputs, captures))
 		name := n.Name

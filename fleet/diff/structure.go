@@ -47,7 +47,8 @@ type NodeChange struct {
 	Inputs     []InputChange     `json:"inputs"`
 }
 
-// An AttributeChange is an attribute that differs. Values are written for people
+// An AttributeChange is an attribute that differs. One that is absent has its
+// default, as far as that is a default of the common operators. Values are written for people
 // and may be cut.
 type AttributeChange struct {
 	Kind   Kind   `json:"kind"`
@@ -137,6 +138,7 @@ func (m *match) attributeChanges(x, y *onnxgraph.Node) []AttributeChange {
 	for _, a := range x.Attributes {
 		b := y.Attr(a.Name)
 		switch {
+		case b == nil && isDefault(x, a, m.a.tensor[x.Input(1)]):
 		case b == nil:
 			list = append(list, AttributeChange{Removed, a.Name, attributeText(a), ""})
 		case m.a.content(a) != m.b.content(b):
@@ -144,7 +146,7 @@ func (m *match) attributeChanges(x, y *onnxgraph.Node) []AttributeChange {
 		}
 	}
 	for _, b := range y.Attributes {
-		if x.Attr(b.Name) == nil {
+		if x.Attr(b.Name) == nil && !isDefault(y, b, m.b.tensor[y.Input(1)]) {
 			list = append(list, AttributeChange{Added, b.Name, "", attributeText(b)})
 		}
 	}
