@@ -41,14 +41,22 @@ func (e *effect) fact() effectFact {
 
 // A running says whether and how networks are run to measure the drift.
 type running struct {
-	drift bool
-	opt   measure.Options
+	off string // why not; "": they are
+	opt measure.Options
 }
 
 func readRunning(c *cli.Context) (how running, err error) {
-	how = running{choiceOf(c, "drift") == "on", measure.Options{Workers: int(countOf(c, "workers"))}}
+	how = running{driftOff(c), measure.Options{Workers: int(countOf(c, "workers"))}}
 	how.opt.Memory, err = memoryLimit(c)
 	return how, err
+}
+
+// driftOff says why the drift is not to be measured; "": it is.
+func driftOff(c *cli.Context) string {
+	if choiceOf(c, "drift") == "off" {
+		return "--drift off"
+	}
+	return ""
 }
 
 // measureEffect runs the input and the result. That a network cannot be run is
@@ -91,8 +99,8 @@ func (d *decision) measureDrift(ctx context.Context, how running) error {
 	case len(d.Moves) == 0:
 		d.effect.noDrift = "nothing changed"
 		return nil
-	case !how.drift:
-		d.effect.noDrift = "--drift off"
+	case how.off != "":
+		d.effect.noDrift = how.off
 		return nil
 	}
 	drift, err := measure.Drifted(ctx, d.Map.Model, d.Result, probesFor(d.Before.MAdds), d.opt.Seed, how.opt)

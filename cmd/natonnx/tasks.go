@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -49,6 +50,30 @@ type allowance struct {
 	workers int
 }
 
+// running returns what it takes to run a model of that cost, and whether there is
+// room for that.
+func (a allowance) running(c *onnxgraph.Cost) (bytes int64, ok bool) {
+	bytes = 4*weightCopies*c.Params + 2*maxProbes*c.PeakActivation
+	return bytes, a.memory == 0 || bytes < a.memory
+}
+
+// need estimates what a task takes that runs the model where there is room for it.
+func (a allowance) need(in *batch.Input) int64 {
+	need := structureNeed(in)
+	if in.Model == nil {
+		return need
+	}
+	run, ok := a.running(in.Model.Cost(in.Model.Infer()))
+	if !ok || a.memory > 0 && need > a.memory {
+		return need
+	}
+	need += run
+	if a.memory > 0 {
+		need = min(need, a.memory) // it runs alone then
+	}
+	return need
+}
+
 // recipe states what the results of a task depend on beside the models.
 func (b *batchTask) recipe(c *cli.Context) ([]string, error) {
 	commit, _ := build()
@@ -87,15 +112,13 @@ func optimizeTask(_ *tool, c *cli.Context, room allowance) (*batch.Task, error) 
 	if err != nil {
 		return nil, err
 	}
-	how := running{choiceOf(c, "drift") == "on", measure.Options{Workers: room.workers, Memory: room.memory}}
+	how := running{off: driftOff(c), opt: measure.Options{Workers: room.workers}}
+	need := structureNeed
+	if how.off == "" {
+		need = room.need
+	}
 	return &batch.Task{
-		Need: func(in *batch.Input) int64 {
-			need := structureNeed(in)
-			if run := runNeed(in); how.drift && (room.memory == 0 || need+run <= room.memory) {
-				need += run
-			}
-			return need
-		},
+		Need: need,
 		Do: func(ctx context.Context, item batch.Item, dir string) (batch.Outcome, error) {
 			m, err := openValid(item.Input)
 			if err != nil {
@@ -105,7 +128,7 @@ func optimizeTask(_ *tool, c *cli.Context, room allowance) (*batch.Task, error) 
 			if err := d.rewrite(ctx, m); err != nil {
 				return batch.Outcome{}, err
 			}
-			if err := d.measureDrift(ctx, how.within(m, d, room.memory)); err != nil {
+			if err := d.measureDrift(ctx, how.within(room, d.Before)); err != nil {
 				return batch.Outcome{}, err
 			}
 			return d.outcome(), save(ctx, d.Result, filepath.Join(dir, path.Base(item.Name)))
@@ -113,16 +136,15 @@ func optimizeTask(_ *tool, c *cli.Context, room allowance) (*batch.Task, error) 
 	}, nil
 }
 
-// within leaves the drift out where running the network would take more memory
-// than there is for it.
-func (how running) within(m *onnxgraph.Model, d *decision, memory int64) running {
-	weights := 4 * weightCopies * d.Before.Params
+// within leaves the drift out where running a network of that cost would take more
+// memory than there is for it.
+func (how running) within(room allowance, c *onnxgraph.Cost) running {
+	bytes, ok := room.running(c)
 	switch {
-	case memory == 0:
-	case weights >= memory:
-		how.drift = false
-	default:
-		how.opt.Memory = memory - weights
+	case !ok && how.off == "":
+		how.off = fmt.Sprintf("running the network takes about %s of memory, and the batch has %s", size(bytes), size(room.memory))
+	case room.memory > 0:
+		how.opt.Memory = room.memory - 4*weightCopies*c.Params
 	}
 	return how
 }
@@ -237,15 +259,6 @@ const (
 )
 
 func structureNeed(in *batch.Input) int64 { return 1<<20 + structureCopies*in.Structure }
-
-// runNeed estimates what it takes to run a model.
-func runNeed(in *batch.Input) int64 {
-	if in.Model == nil {
-		return 0
-	}
-	cost := in.Model.Cost(in.Model.Infer())
-	return 4*weightCopies*cost.Params + 2*maxProbes*cost.PeakActivation
-}
 
 // jobsOf is how many models a batch works on at a time.
 func jobsOf(c *cli.Context) int {

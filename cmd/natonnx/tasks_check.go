@@ -47,7 +47,7 @@ func checkTask(_ *tool, c *cli.Context, room allowance) (*batch.Task, error) {
 			return nil, &usageError{fmt.Sprintf("--against %s: is one model, and a batch compares many", base), "name a folder with files of the same relative paths"}
 		}
 	}
-	return &batch.Task{Output: jsonName("check"), Depends: k.depends, Need: k.need, Do: k.do}, nil
+	return &batch.Task{Output: jsonName("check"), Depends: k.depends, Need: room.need, Do: k.do}, nil
 }
 
 // file finds out what is asked of a model, and from which severity on it fails.
@@ -107,15 +107,6 @@ func globbed(path string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// need counts on the network's being run, where there is room for that.
-func (k *checker) need(in *batch.Input) int64 {
-	need := structureNeed(in)
-	if run := runNeed(in); k.room.memory == 0 || need+run <= k.room.memory {
-		need += run
-	}
-	return need
 }
 
 func (k *checker) do(ctx context.Context, item batch.Item, dir string) (batch.Outcome, error) {
