@@ -71,8 +71,9 @@ func (s *subject) open(f File) error {
 		s.model, err = onnxgraph.Parse(f.Path, f.Data)
 	} else {
 		s.model, err = onnxgraph.Open(f.Path)
-		if data, _ = os.Open(f.Path); data == nil {
-			data = io.NopCloser(strings.NewReader(""))
+		data = io.NopCloser(strings.NewReader(""))
+		if file, cannot := os.Open(f.Path); cannot == nil {
+			data = file
 		}
 	}
 	defer data.Close()
