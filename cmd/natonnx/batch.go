@@ -49,7 +49,8 @@ func (t *tool) batchCommand() *cli.Command {
 			"of the JSON that the task's command prints otherwise.\n\n" +
 			"A file that fails is reported, and the others go on; then the exit code is 6. The same command again does only what is missing: models whose bytes, flags or outputs have changed, and those that failed. " +
 			"So it goes on with what was interrupted, too. DIR/.natonnx remembers what is done.\n\n" +
-			"Of the flags below the line of --progress, those of the task's own command have an effect.",
+			"The flags after --progress are those of the tasks' own commands; a flag of another task is refused. --max-params and --max-madds bound the result where the task is optimize or plan, " +
+			"and the model itself where it is check.",
 		Flags:  flags,
 		Action: t.batch,
 	}
