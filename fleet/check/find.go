@@ -25,7 +25,7 @@ func Find(arg string) ([]Found, error) {
 	info, err := os.Stat(arg)
 	switch {
 	case err == nil && info.IsDir():
-		return below(arg, func(rel string) bool { return isModel(rel) }, false)
+		return below(arg, isModel, false)
 	case err == nil:
 		return []Found{{arg, arg}}, nil
 	case !strings.ContainsAny(arg, "*?["):
@@ -65,17 +65,18 @@ func split(pattern string) (root, rest string) {
 
 // below lists files under a folder whose path from there is wanted.
 func below(root string, wanted func(rel string) bool, named bool) (list []Found, err error) {
-	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+	top := strings.TrimSuffix(root, string(filepath.Separator)) + string(filepath.Separator) // follows a link
+	err = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if e.IsDir() {
-			if path != root && strings.HasPrefix(e.Name(), ".") {
+			if path != top && strings.HasPrefix(e.Name(), ".") {
 				return filepath.SkipDir
 			}
 			return nil
 		}
-		rel, err := filepath.Rel(root, path)
+		rel, err := filepath.Rel(top, path)
 		if err != nil || !wanted(filepath.ToSlash(rel)) {
 			return err
 		}

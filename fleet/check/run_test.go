@@ -282,7 +282,11 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Symlink("d", "link"); err != nil {
+		t.Skip(err)
+	}
 	for arg, want := range map[string]string{
+		"link":                               "link/c.onnx link/e/f.onnx",
 		".":                                  "B.ONNX a.onnx d/c.onnx d/e/f.onnx x[1].onnx",
 		"d":                                  "d/c.onnx d/e/f.onnx",
 		"a.onnx":                             "a.onnx",

@@ -62,37 +62,45 @@ func (s *subject) skip(format string, args ...any) {
 
 // open reads the file. What is wrong with it is kept for the rules; an error is
 // the context's.
-func (s *subject) open(f File) error {
-	var err error
-	var data io.ReadCloser
+func (s *subject) open(f File) (err error) {
 	if f.Data != nil {
-		data = io.NopCloser(bytes.NewReader(f.Data))
 		s.stream = true
 		s.model, err = onnxgraph.Parse(f.Path, f.Data)
 	} else {
 		s.model, err = onnxgraph.Open(f.Path)
-		data = io.NopCloser(strings.NewReader(""))
-		if file, cannot := os.Open(f.Path); cannot == nil {
-			data = file
-		}
 	}
-	defer data.Close()
 	if err != nil {
 		s.unreadable = s.without(err)
 		s.result.Err = notFormat(err)
 	}
-	if s.result.Err == nil {
-		h := sha256.New()
-		if _, err := io.Copy(h, &interrupted{s.ctx, data}); err == nil {
-			s.result.Digest = hex.EncodeToString(h.Sum(nil))
-		}
-	}
+	s.result.Digest = s.digest(f)
 	if s.ctx.Err() != nil || s.model == nil {
 		return s.ctx.Err()
 	}
 	s.validate()
 	s.measure()
 	return nil
+}
+
+// digest returns the SHA-256 of the file, or "" where it cannot be read.
+func (s *subject) digest(f File) string {
+	var data io.Reader = bytes.NewReader(f.Data)
+	if f.Data == nil {
+		if info, err := os.Stat(f.Path); err != nil || !info.Mode().IsRegular() {
+			return "" // a pipe would wait for somebody to write
+		}
+		file, err := os.Open(f.Path)
+		if err != nil {
+			return ""
+		}
+		defer file.Close()
+		data = file
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, &interrupted{s.ctx, data}); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // notFormat returns an error that does not say that the file is no model.
