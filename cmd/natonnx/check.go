@@ -390,7 +390,6 @@ var invalidRules = []string{"NAT001", "NAT002", "NAT003"}
 // else that models are invalid; or else that they cannot be read.
 func verdict(r *check.Report) error {
 	failed, violated, invalid := 0, false, false
-	var unread error
 	for _, result := range r.Results {
 		if !result.Failed(r.FailOn) {
 			continue
@@ -403,8 +402,6 @@ func verdict(r *check.Report) error {
 				violated = true
 			case result.Err == nil:
 				invalid = true
-			default:
-				unread = result.Err
 			}
 		}
 	}
@@ -420,5 +417,5 @@ func verdict(r *check.Report) error {
 	case invalid:
 		return &modelError{msg + ": invalid, or no model at all"}
 	}
-	return &ioError{fmt.Errorf("%s: %w", msg, unread)}
+	return &ioError{errors.New(msg + ": cannot be read")}
 }
