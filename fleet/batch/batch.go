@@ -135,10 +135,10 @@ type run struct {
 	task    *Task
 	store   *store
 	budget  *budget
+	ofShard []Item
 	mu      sync.Mutex // of what follows
 	done    int
-	rows    []*Row
-	ofShard []Item
+	rows    []*Row // nil: not finished
 }
 
 // Run does the task to the items of the shard. Failures of models are rows of the
@@ -188,9 +188,10 @@ feeding:
 	workers.Wait()
 }
 
-// finish keeps a row. What an interruption has stopped has none.
+// finish keeps a row. What failed after an interruption may have failed because of
+// it, and has none.
 func (r *run) finish(ctx context.Context, i int, row *Row) {
-	if row.Status == Failed && ctx.Err() != nil && errors.Is(row.Err, ctx.Err()) {
+	if row.Err != nil && ctx.Err() != nil {
 		return
 	}
 	r.mu.Lock()
