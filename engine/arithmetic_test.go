@@ -34,7 +34,7 @@ func compileNode(op string, opset int64, o Options, attrs []*onnxgraph.Attribute
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := Compile(m, o)
+	p, err := Compile(context.Background(), m, o)
 	return p, in, err
 }
 
@@ -221,7 +221,7 @@ func TestReuseAndFusionChangeNothing(t *testing.T) {
 		}
 		var results [2][]float32
 		for i, keep := range [][]string{nil, values[2:13]} {
-			p, err := Compile(m, Options{Keep: keep, Workers: 1 + i})
+			p, err := Compile(t.Context(), m, Options{Keep: keep, Workers: 1 + i})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -262,7 +262,7 @@ func TestAddTakesUpClamps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := Compile(m, Options{})
+		p, err := Compile(t.Context(), m, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +365,7 @@ func TestGradientOfIntegersIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := CompileTraining(m, nil, TrainingOptions{InputGradients: true})
+	g, err := CompileTraining(t.Context(), m, nil, TrainingOptions{InputGradients: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func unsupported(typ onnxgraph.DataType) string {
 
 // conforms runs a model on each of its data sets.
 func conforms(m *onnxgraph.Model, dir string) error {
-	p, err := Compile(m, Options{})
+	p, err := Compile(context.Background(), m, Options{})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	program, err := engine.Compile(m, engine.Options{Memory: 64 << 20, Finite: true})
+	program, err := engine.Compile(context.Background(), m, engine.Options{Memory: 64 << 20, Finite: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func ExampleMemoryError() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	program, err := engine.Compile(m, engine.Options{Memory: 1000})
+	program, err := engine.Compile(context.Background(), m, engine.Options{Memory: 1000})
 	if err != nil {
 		log.Fatal(err)
 	}

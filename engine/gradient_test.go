@@ -140,7 +140,7 @@ func sampled(lo, hi float64, dims ...int) *Tensor {
 // is compared.
 func checkGradient(t *testing.T, m *onnxgraph.Model, inputs map[string]*Tensor) {
 	t.Helper()
-	g, err := CompileTraining(m, nil, TrainingOptions{InputGradients: true})
+	g, err := CompileTraining(t.Context(), m, nil, TrainingOptions{InputGradients: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -464,7 +464,7 @@ func TestValueThatNobodyMakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Compile(m, Options{})
+	p, err := Compile(t.Context(), m, Options{})
 	if err == nil {
 		_, err = p.Run(context.Background(), nil)
 	}

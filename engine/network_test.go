@@ -61,7 +61,7 @@ func TestRealModelsEqualONNXRuntime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := engine.Compile(m, engine.Options{}); err != nil {
+			if _, err := engine.Compile(t.Context(), m, engine.Options{}); err != nil {
 				if strings.Contains(err.Error(), "external data file not found") || strings.HasPrefix(name, "aerox") {
 					t.Skip(err)
 				}
@@ -85,7 +85,7 @@ func equalsRuntime(t *testing.T, path string, within float64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := engine.Compile(m, engine.Options{Memory: 4 << 30})
+	p, err := engine.Compile(t.Context(), m, engine.Options{Memory: 4 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func run(t testing.TB, p *engine.Program, in map[string]*engine.Tensor) []float3
 
 func compile(t testing.TB, m *onnxgraph.Model, o engine.Options) *engine.Program {
 	t.Helper()
-	p, err := engine.Compile(m, o)
+	p, err := engine.Compile(t.Context(), m, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestKeptValuesAreReturned(t *testing.T) {
 			t.Errorf("%q has dims %v, want %d dimensions", name, all[name].Dims, rank)
 		}
 	}
-	if _, err := engine.Compile(m, engine.Options{Keep: []string{"nonsense"}}); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if _, err := engine.Compile(t.Context(), m, engine.Options{Keep: []string{"nonsense"}}); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("an unknown value: %v", err)
 	}
 }
@@ -246,6 +246,12 @@ func TestCanceled(t *testing.T) {
 	cancel()
 	if _, err := compile(t, m, engine.Options{}).Run(ctx, images(t, m, 1, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	if _, err := engine.Compile(ctx, m, engine.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("compiling: got %v, want %v", err, context.Canceled)
+	}
+	if _, err := engine.ReadParams(ctx, m); !errors.Is(err, context.Canceled) {
+		t.Errorf("reading parameters: got %v, want %v", err, context.Canceled)
 	}
 }
 
@@ -356,7 +362,7 @@ func TestUnsupportedOperatorIsNamed(t *testing.T) {
 	b.Input("x", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(2)})
 	n := onnxgraph.NewNode("STFT", "spectrum", []string{"x"}, []string{"y"})
 	b.Add(n)
-	_, err := engine.Compile(built(t, b), engine.Options{})
+	_, err := engine.Compile(t.Context(), built(t, b), engine.Options{})
 	if err == nil || !strings.Contains(err.Error(), `graph.node[0] (STFT "spectrum")`) {
 		t.Errorf("got %v, want the node's name", err)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -20,9 +21,12 @@ type Params map[string]*Param
 
 // ReadParams returns the learnable parameters of a model, and, frozen, the
 // running statistics of its normalizations.
-func ReadParams(m *onnxgraph.Model) (Params, error) {
+func ReadParams(ctx context.Context, m *onnxgraph.Model) (Params, error) {
 	p := Params{}
 	for _, t := range m.Parameters(m.Infer()) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if err := p.read(m, t, false); err != nil {
 			return nil, err
 		}

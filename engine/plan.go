@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -34,7 +35,7 @@ type planner struct {
 }
 
 // plan makes the calls of all nodes that the wanted values depend on.
-func (p *planner) plan(wanted []string) error {
+func (p *planner) plan(ctx context.Context, wanted []string) error {
 	p.kept = make(map[string]bool, len(wanted))
 	for _, name := range wanted {
 		p.kept[name] = true
@@ -55,6 +56,9 @@ func (p *planner) plan(wanted []string) error {
 	for _, n := range p.model.Graph.Nodes {
 		if !needed[n.Index] {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		err := p.add(&node{Node: n, opset: max(p.model.OpsetVersion(), 1), plan: p})
 		if p.constants.err != nil {

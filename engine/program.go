@@ -51,13 +51,13 @@ type Port struct {
 	Shape onnxgraph.Shape
 }
 
-// Compile plans the computation of a model. Errors name the node that the
-// engine cannot run, and why.
-func Compile(m *onnxgraph.Model, o Options) (*Program, error) {
-	return compile(&planner{model: m, types: m.Infer(), constants: newConstants(m), slots: map[string]int{}}, o)
+// Compile plans the computation of a model and packs its weights. Errors name the
+// node that the engine cannot run, and why.
+func Compile(ctx context.Context, m *onnxgraph.Model, o Options) (*Program, error) {
+	return compile(ctx, &planner{model: m, types: m.Infer(), constants: newConstants(m), slots: map[string]int{}}, o)
 }
 
-func compile(p *planner, o Options) (*Program, error) {
+func compile(ctx context.Context, p *planner, o Options) (*Program, error) {
 	m := p.model
 	g := &Program{model: m, options: o, fits: map[string]int64{}}
 	for _, v := range m.Graph.RealInputs() {
@@ -79,7 +79,7 @@ func compile(p *planner, o Options) (*Program, error) {
 		wanted[i] = v.Name
 		p.slot(v.Name)
 	}
-	if err := p.plan(wanted); err != nil {
+	if err := p.plan(ctx, wanted); err != nil {
 		return nil, err
 	}
 	g.calls, g.names, g.slots = p.calls, p.names, p.slots

@@ -50,7 +50,7 @@ func TestTrainingStepEqualsPyTorch(t *testing.T) {
 }
 
 func compareStep(t *testing.T, m *onnxgraph.Model, batch int, batchStatistics bool) {
-	params, err := engine.ReadParams(m)
+	params, err := engine.ReadParams(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func compareStep(t *testing.T, m *onnxgraph.Model, batch int, batchStatistics bo
 		Params: params, Input: x, Labels: labels, BatchStatistics: batchStatistics,
 		Rate: 0.05, Momentum: 0.9, WeightDecay: 1e-3,
 	})
-	run, err := engine.CompileTraining(m, params, engine.TrainingOptions{BatchStatistics: batchStatistics})
+	run, err := engine.CompileTraining(t.Context(), m, params, engine.TrainingOptions{BatchStatistics: batchStatistics})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type Training struct {
 // CompileTraining plans both ways through a model. Initializers that params
 // has are read from there, at every run, so that models can share them; the
 // others are constants. Only parameters that are not frozen get gradients.
-func CompileTraining(m *onnxgraph.Model, params Params, o TrainingOptions) (*Training, error) {
+func CompileTraining(ctx context.Context, m *onnxgraph.Model, params Params, o TrainingOptions) (*Training, error) {
 	p := &planner{
 		model: m, types: m.Infer(), constants: newConstants(m), slots: map[string]int{},
 		training: true, batchStatistics: o.BatchStatistics,
@@ -49,7 +49,7 @@ func CompileTraining(m *onnxgraph.Model, params Params, o TrainingOptions) (*Tra
 		}
 		delete(p.constants.unread, t.Name)
 	}
-	g, err := compile(p, o.Options)
+	g, err := compile(ctx, p, o.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func (c trial) result() onnxgraph.DataType {
 // run runs the operator as a program.
 func (c trial) run(t *testing.T) ([]*Tensor, error) {
 	t.Helper()
-	p, err := Compile(c.model(t), Options{Workers: 2})
+	p, err := Compile(t.Context(), c.model(t), Options{Workers: 2})
 	if err != nil {
 		return nil, err
 	}

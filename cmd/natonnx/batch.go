@@ -170,7 +170,7 @@ func (t *tool) batchInputs(c *cli.Context) ([]batch.Item, error) {
 	case slices.Contains(args, stdio) && isTerminal(t.in):
 		return nil, &usageError{"standard input is a terminal, want a list of models", "redirect a list to it, or name folders or files in place of -"}
 	}
-	items, err := batch.Find(args, out, t.in)
+	items, err := batch.Find(c.Context, args, out, t.in)
 	return items, setupUsage(err)
 }
 

@@ -200,7 +200,7 @@ func (t *tool) models(c *cli.Context) ([]check.Found, error) {
 		case arg == stdio:
 			found = []check.Found{{Path: stdio, Rel: stdio}}
 		default:
-			if found, err = check.Find(arg); err != nil {
+			if found, err = check.Find(c.Context, arg); err != nil {
 				return nil, configError(err)
 			}
 		}

@@ -157,12 +157,12 @@ func (t *tool) measurePair(c *cli.Context, r *pairRun, d *diff.Diff, models [2]*
 	if data == nil {
 		return e, nil
 	}
-	was, err := measure.Open(before, o)
+	was, err := measure.Open(c.Context, before, o)
 	if err != nil {
 		return nil, runErrorOf(err)
 	}
 	defer was.Close()
-	is, err := measure.Open(after, o)
+	is, err := measure.Open(c.Context, after, o)
 	if err != nil {
 		return nil, runErrorOf(err)
 	}

@@ -70,12 +70,12 @@ func (t *tool) measureEffect(c *cli.Context, d *decision, how running) error {
 	if err := d.measureDrift(c.Context, how); err != nil || data == nil {
 		return err
 	}
-	before, err := measure.Open(input, o)
+	before, err := measure.Open(c.Context, input, o)
 	if err != nil {
 		return runErrorOf(err)
 	}
 	defer before.Close()
-	after, err := measure.Open(d.Result, o)
+	after, err := measure.Open(c.Context, d.Result, o)
 	if err != nil {
 		return runErrorOf(err)
 	}

@@ -148,7 +148,7 @@ func (e *evaluation) prepare() error {
 
 // measure fills in the fact.
 func (e *evaluation) measure() error {
-	m, err := measure.Open(e.model, e.opt)
+	m, err := measure.Open(e.c.Context, e.model, e.opt)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (e *evaluation) onData(m *measure.Model) error {
 	var against *measure.Model
 	if e.other != nil {
 		var err error
-		if against, err = measure.Open(e.other, e.opt); err != nil {
+		if against, err = measure.Open(e.c.Context, e.other, e.opt); err != nil {
 			return err
 		}
 		defer against.Close()

@@ -35,7 +35,7 @@ type Runtime interface {
 	Usable() error
 	// Open prepares a model to be run. Errors name the model and, where one
 	// node cannot be run, that node.
-	Open(m *onnxgraph.Model, o Options) (Session, error)
+	Open(ctx context.Context, m *onnxgraph.Model, o Options) (Session, error)
 }
 
 // A Session is a model ready to run. It is safe for concurrent use.

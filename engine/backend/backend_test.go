@@ -81,7 +81,7 @@ func open(t *testing.T, r Runtime, m *onnxgraph.Model) Session {
 	if err := r.Usable(); err != nil {
 		t.Skip(err)
 	}
-	s, err := r.Open(m, Options{Workers: 2, Finite: true})
+	s, err := r.Open(t.Context(), m, Options{Workers: 2, Finite: true})
 	if _, ok := r.(onnxgoRuntime); ok && err != nil {
 		t.Skip(err)
 	}
@@ -226,7 +226,7 @@ func TestMemoryLimitIsKeptOrRefused(t *testing.T) {
 			if err := r.Usable(); err != nil {
 				t.Skip(err)
 			}
-			s, err := r.Open(m, Options{Memory: 1000})
+			s, err := r.Open(t.Context(), m, Options{Memory: 1000})
 			if err != nil {
 				if r.Name() == Default || !strings.Contains(err.Error(), "memory limit") {
 					t.Error(err)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/natonnx/natonnx/engine"
@@ -18,8 +19,8 @@ func (goRuntime) About() string {
 	return fmt.Sprintf("natonnx's own engine, with %v instructions", cpu.Used())
 }
 
-func (goRuntime) Open(m *onnxgraph.Model, o Options) (Session, error) {
-	p, err := engine.Compile(m, engine.Options{Workers: o.Workers, Memory: o.Memory, Finite: o.Finite})
+func (goRuntime) Open(ctx context.Context, m *onnxgraph.Model, o Options) (Session, error) {
+	p, err := engine.Compile(ctx, m, engine.Options{Workers: o.Workers, Memory: o.Memory, Finite: o.Finite})
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (onnxgoRuntime) Name() string  { return "onnxgo" }
 func (onnxgoRuntime) About() string { return "onnx-go 0.5.0 with Gorgonia" }
 func (onnxgoRuntime) Usable() error { return nil }
 
-func (r onnxgoRuntime) Open(m *onnxgraph.Model, o Options) (Session, error) {
+func (r onnxgoRuntime) Open(ctx context.Context, m *onnxgraph.Model, o Options) (Session, error) {
 	if err := unlimited(m, r.Name(), o); err != nil {
 		return nil, err
 	}

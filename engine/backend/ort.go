@@ -109,7 +109,7 @@ func pythonPlaces() (list []string) {
 	return list
 }
 
-func (r ortRuntime) Open(m *onnxgraph.Model, o Options) (Session, error) {
+func (r ortRuntime) Open(ctx context.Context, m *onnxgraph.Model, o Options) (Session, error) {
 	if err := unlimited(m, r.Name(), o); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 
 	"github.com/natonnx/natonnx/onnxgraph"
@@ -17,4 +18,6 @@ func (ortRuntime) Name() string  { return "ort" }
 func (ortRuntime) About() string { return "ONNX Runtime" }
 func (ortRuntime) Usable() error { return errNoORT }
 
-func (ortRuntime) Open(*onnxgraph.Model, Options) (Session, error) { return nil, errNoORT }
+func (ortRuntime) Open(context.Context, *onnxgraph.Model, Options) (Session, error) {
+	return nil, errNoORT
+}

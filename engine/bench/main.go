@@ -90,7 +90,7 @@ func input(m *onnxgraph.Model, batch int) (map[string]*engine.Tensor, error) {
 }
 
 func forward(m *onnxgraph.Model, batch, workers int) (func() error, error) {
-	p, err := engine.Compile(m, engine.Options{Workers: workers})
+	p, err := engine.Compile(context.Background(), m, engine.Options{Workers: workers})
 	if err != nil {
 		return nil, err
 	}
@@ -103,11 +103,11 @@ func forward(m *onnxgraph.Model, batch, workers int) (func() error, error) {
 
 // step returns a training step: forwards, cross-entropy, backwards, SGD.
 func step(m *onnxgraph.Model, batch, workers int) (func() error, error) {
-	params, err := engine.ReadParams(m)
+	params, err := engine.ReadParams(context.Background(), m)
 	if err != nil {
 		return nil, err
 	}
-	t, err := engine.CompileTraining(m, params, engine.TrainingOptions{Options: engine.Options{Workers: workers}, BatchStatistics: true})
+	t, err := engine.CompileTraining(context.Background(), m, params, engine.TrainingOptions{Options: engine.Options{Workers: workers}, BatchStatistics: true})
 	if err != nil {
 		return nil, err
 	}

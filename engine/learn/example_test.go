@@ -24,11 +24,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	params, err := engine.ReadParams(m)
+	params, err := engine.ReadParams(context.Background(), m)
 	if err != nil {
 		log.Fatal(err)
 	}
-	network, err := engine.CompileTraining(m, params, engine.TrainingOptions{})
+	network, err := engine.CompileTraining(context.Background(), m, params, engine.TrainingOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

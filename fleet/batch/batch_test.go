@@ -88,7 +88,7 @@ func (z *zoo) try() (*Report, error) {
 	if o.Dir == "" {
 		o.Dir = z.out
 	}
-	items, err := Find([]string{z.in}, o.Dir, nil)
+	items, err := Find(context.Background(), []string{z.in}, o.Dir, nil)
 	if err != nil {
 		z.t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestInterruption(t *testing.T) {
 		files[fmt.Sprintf("%02d.onnx", i)] = fmt.Sprint(i)
 	}
 	z := newZoo(t, files)
-	items, err := Find([]string{z.in}, z.out, nil)
+	items, err := Find(context.Background(), []string{z.in}, z.out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,7 +406,7 @@ func TestShardsShareAFolder(t *testing.T) {
 	}
 	z := newZoo(t, files)
 	z.produces = []string{"same/weights.bin"}
-	items, err := Find([]string{z.in}, z.out, nil)
+	items, err := Find(context.Background(), []string{z.in}, z.out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

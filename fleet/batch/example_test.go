@@ -39,7 +39,7 @@ func ExampleRun() {
 		},
 	}
 	for range 2 {
-		items, err := batch.Find([]string{zoo}, out, nil)
+		items, err := batch.Find(context.Background(), []string{zoo}, out, nil)
 		if err != nil {
 			fmt.Println(err)
 			return

@@ -3,6 +3,8 @@ package batch
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -32,14 +34,14 @@ import (
 //
 // out is the output folder: models in it are refused, and so is an output folder
 // inside a folder of models. Mistakes are a [*SetupError].
-func Find(args []string, out string, stdin io.Reader) ([]Item, error) {
+func Find(ctx context.Context, args []string, out string, stdin io.Reader) ([]Item, error) {
 	resolved, err := resolve(out)
 	if err != nil {
 		return nil, err
 	}
 	var items []Item
 	for _, arg := range args {
-		found, err := find(arg, resolved, stdin)
+		found, err := find(ctx, arg, resolved, stdin)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +61,7 @@ func Find(args []string, out string, stdin io.Reader) ([]Item, error) {
 	}), nil
 }
 
-func find(arg, out string, stdin io.Reader) ([]Item, error) {
+func find(ctx context.Context, arg, out string, stdin io.Reader) ([]Item, error) {
 	if arg == "" {
 		return nil, setupErrorf("", "the name of an input is empty")
 	}
@@ -77,7 +79,7 @@ func find(arg, out string, stdin io.Reader) ([]Item, error) {
 	case err != nil:
 		return nil, err
 	case info.IsDir():
-		return below(arg, out)
+		return below(ctx, arg, out)
 	}
 	kind := strings.ToLower(filepath.Ext(arg))
 	if kind != ".txt" && kind != ".csv" && kind != ".json" {
@@ -94,7 +96,7 @@ func find(arg, out string, stdin io.Reader) ([]Item, error) {
 }
 
 // below lists the models of a folder.
-func below(dir, out string) (items []Item, err error) {
+func below(ctx context.Context, dir, out string) (items []Item, err error) {
 	in, err := resolve(dir)
 	if err != nil {
 		return nil, err
@@ -106,7 +108,7 @@ func below(dir, out string) (items []Item, err error) {
 		return nil, setupErrorf("name another folder with -o", "%s: holds the output folder, so that the next batch would take outputs for inputs", dir)
 	}
 	err = fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		local := filepath.Join(dir, filepath.FromSlash(name))

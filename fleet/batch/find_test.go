@@ -70,7 +70,7 @@ func TestFind(t *testing.T) {
 		if out == "" {
 			out = "elsewhere"
 		}
-		items, err := Find(strings.Fields(test.args), out, strings.NewReader(test.stdin))
+		items, err := Find(t.Context(), strings.Fields(test.args), out, strings.NewReader(test.stdin))
 		var list []string
 		for _, item := range items {
 			list = append(list, item.Name+"<-"+filepath.ToSlash(item.Input))

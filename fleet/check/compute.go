@@ -53,7 +53,7 @@ func (s *subject) program() (*engine.Program, func(), error) {
 			back()
 		}
 	}()
-	p, err := engine.Compile(s.model, engine.Options{Workers: s.cores, Memory: rest})
+	p, err := engine.Compile(s.ctx, s.model, engine.Options{Workers: s.cores, Memory: rest})
 	kept = err == nil
 	return p, back, err
 }

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,11 +23,11 @@ type Found struct {
 // files below a folder, or those that match a pattern (*, ?, [...], and ** for
 // any folders). Folders whose names begin with a dot are passed over. The order
 // is that of the paths. What cannot be read is an error.
-func Find(arg string) ([]Found, error) {
+func Find(ctx context.Context, arg string) ([]Found, error) {
 	info, err := os.Stat(arg)
 	switch {
 	case err == nil && info.IsDir():
-		return below(arg, isModel, false)
+		return below(ctx, arg, isModel, false)
 	case err == nil:
 		return []Found{{arg, arg}}, nil
 	case !strings.ContainsAny(arg, "*?["):
@@ -39,7 +41,7 @@ func Find(arg string) ([]Found, error) {
 	if _, err := os.Stat(filepath.FromSlash(root)); err != nil {
 		return nil, err
 	}
-	return below(filepath.FromSlash(root), func(rel string) bool { return match(rest, rel) }, true)
+	return below(ctx, filepath.FromSlash(root), func(rel string) bool { return match(rest, rel) }, true)
 }
 
 // split cuts a pattern into the folder that it begins with and the rest.
@@ -64,10 +66,10 @@ func split(pattern string) (root, rest string) {
 }
 
 // below lists files under a folder whose path from there is wanted.
-func below(root string, wanted func(rel string) bool, named bool) (list []Found, err error) {
+func below(ctx context.Context, root string, wanted func(rel string) bool, named bool) (list []Found, err error) {
 	top := strings.TrimSuffix(root, string(filepath.Separator)) + string(filepath.Separator) // follows a link
 	err = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		if e.IsDir() {

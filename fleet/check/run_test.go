@@ -300,7 +300,7 @@ func TestFind(t *testing.T) {
 		"./d/../d/c.onnx":                    "./d/../d/c.onnx",
 		filepath.ToSlash(root) + "/d/*.onnx": filepath.ToSlash(root) + "/d/c.onnx",
 	} {
-		list, err := Find(filepath.FromSlash(arg))
+		list, err := Find(t.Context(), filepath.FromSlash(arg))
 		var paths []string
 		for _, f := range list {
 			paths = append(paths, filepath.ToSlash(f.Path))
@@ -310,11 +310,11 @@ func TestFind(t *testing.T) {
 		}
 	}
 	for _, arg := range []string{"missing.onnx", "missing/*.onnx"} {
-		if _, err := Find(arg); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := Find(t.Context(), arg); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
-	if _, err := Find("d/[*.onnx"); err == nil {
+	if _, err := Find(t.Context(), "d/[*.onnx"); err == nil {
 		t.Error("a broken pattern is none")
 	}
 }

@@ -34,7 +34,7 @@ func (f fake) Close() error  { return nil }
 func (f fake) Inputs() []engine.Port  { return nil }
 func (f fake) Outputs() []engine.Port { return nil }
 
-func (f fake) Open(*onnxgraph.Model, backend.Options) (backend.Session, error) {
+func (f fake) Open(_ context.Context, _ *onnxgraph.Model, _ backend.Options) (backend.Session, error) {
 	if f.opened != nil {
 		f.opened(&f)
 	}
@@ -111,7 +111,7 @@ func openFake(t *testing.T, m *onnxgraph.Model, f fake) *Model {
 	if f.classes == 0 {
 		f.classes = 10
 	}
-	out, err := Open(m, Options{Runtime: f, Workers: 3})
+	out, err := Open(t.Context(), m, Options{Runtime: f, Workers: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestMisfits(t *testing.T) {
 func TestMemoryLimit(t *testing.T) {
 	data := records(t, []byte{0, 1}, []byte{0, 1})
 	for batch, want := range map[onnxgraph.Dim]string{onnxgraph.Const(1): "2 runs at a time", onnxgraph.Symbol("n"): "net.onnx: a run needs"} {
-		m, err := Open(tenClasses(t, batch, 10), Options{Workers: 2, Memory: 16})
+		m, err := Open(t.Context(), tenClasses(t, batch, 10), Options{Workers: 2, Memory: 16})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func TestNonFinite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Open(graph, Options{})
+	m, err := Open(t.Context(), graph, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestOpenRefusesWhatIsNoPictureNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(m, Options{}); err == nil || !strings.Contains(err.Error(), "two.onnx: has 2 inputs") {
+	if _, err := Open(t.Context(), m, Options{}); err == nil || !strings.Contains(err.Error(), "two.onnx: has 2 inputs") {
 		t.Errorf("%v", err)
 	}
 }

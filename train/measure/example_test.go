@@ -35,7 +35,7 @@ func ExampleEvaluate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	network, err := measure.Open(model, measure.Options{})
+	network, err := measure.Open(context.Background(), model, measure.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

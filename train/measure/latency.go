@@ -58,7 +58,7 @@ func Timed(ctx context.Context, graph *onnxgraph.Model, l LatencyOptions, o Opti
 			return nil, err
 		}
 	}
-	session, err := o.Runtime.Open(graph, backend.Options{Workers: o.Workers, Memory: o.Memory})
+	session, err := o.Runtime.Open(ctx, graph, backend.Options{Workers: o.Workers, Memory: o.Memory})
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ type Model struct {
 
 // Open prepares a network. One that is made for a certain batch runs on several
 // batches at once, each on one core.
-func Open(m *onnxgraph.Model, o Options) (*Model, error) {
+func Open(ctx context.Context, m *onnxgraph.Model, o Options) (*Model, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func Open(m *onnxgraph.Model, o Options) (*Model, error) {
 		model.Batch = int(d.N)
 		run.Workers, run.Memory = 1, o.Memory/int64(o.Workers)
 	}
-	model.session, err = o.Runtime.Open(m, run)
+	model.session, err = o.Runtime.Open(ctx, m, run)
 	return model, err
 }
 

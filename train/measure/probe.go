@@ -64,7 +64,7 @@ func Drifted(ctx context.Context, before, after *onnxgraph.Model, n int, seed ui
 // probed opens a network, runs it on probes of a shape, and closes it. Without
 // a shape it is that which the network declares.
 func probed(ctx context.Context, graph *onnxgraph.Model, n int, seed uint64, shape []int, o Options) (m *Model, out [][]float32, used []int, err error) {
-	if m, err = Open(graph, o); err != nil {
+	if m, err = Open(ctx, graph, o); err != nil {
 		return nil, nil, nil, err
 	}
 	defer m.Close()

@@ -50,7 +50,7 @@ func TestPublishedAccuracies(t *testing.T) {
 			if test.samples > 0 {
 				data = data.Sample(test.samples, 0)
 			}
-			m, err := Open(graph, Options{})
+			m, err := Open(t.Context(), graph, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
