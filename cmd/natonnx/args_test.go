@@ -98,15 +98,3 @@ func FuzzArrange(f *testing.F) {
 		}
 	})
 }
-
-func TestNearest(t *testing.T) {
-	names := []string{"optimize", "plan", "inspect", "in-place", "force", "max-madds"}
-	for typo, want := range map[string]string{
-		"optmize": "optimize", "opt": "optimize", "pln": "plan", "insepct": "inspect", "inplace": "in-place",
-		"forec": "force", "maxmadds": "max-madds", "zebra": "", "x": "",
-	} {
-		if got := nearest(typo, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", typo, got, want)
-		}
-	}
-}

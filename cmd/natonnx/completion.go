@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/natonnx/natonnx/internal/typo"
 	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
@@ -42,7 +43,7 @@ func (t *tool) completion(c *cli.Context) error {
 		t.fish()
 	default:
 		err := usagef("there is no completion for the shell %q: want %s", args[0], oneOf(shells))
-		if near := nearest(args[0], shells); near != "" {
+		if near := typo.Nearest(args[0], shells); near != "" {
 			err.hint = "did you mean " + near + "?"
 		}
 		return err

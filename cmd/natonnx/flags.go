@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/natonnx/natonnx/internal/typo"
 	"github.com/urfave/cli/v2"
 )
 
@@ -57,7 +58,7 @@ func (c *choice) String() string { return c.value }
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.among, s) {
 		err := "want " + oneOf(c.among)
-		if near := nearest(s, c.among); near != "" {
+		if near := typo.Nearest(s, c.among); near != "" {
 			err += "; did you mean " + near + "?"
 		}
 		return errors.New(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/natonnx/natonnx/internal/typo"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -33,7 +34,7 @@ func findPolicy(name string) (*transformer.GCN, error) {
 	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, "/\\.") {
 		err := usagef("there is no policy %q, neither built in nor a file", name)
 		err.hint = "natonnx policy list shows the built-in ones"
-		if near := nearest(name, append(builtins, noPolicy)); near != "" {
+		if near := typo.Nearest(name, append(builtins, noPolicy)); near != "" {
 			err.hint = "did you mean " + near + "?"
 		}
 		return nil, err

@@ -3,12 +3,14 @@ package check
 import (
 	"fmt"
 	"strings"
+
+	"github.com/natonnx/natonnx/internal/typo"
 )
 
 // unknown says that there is no such key or rule, and which one was meant.
 func unknown(at, what, found string, known []string) *ConfigError {
 	err := &ConfigError{At: at, Msg: fmt.Sprintf("there is no %s %q", what, found)}
-	if near := nearest(found, known); near != "" {
+	if near := typo.Nearest(found, known); near != "" {
 		err.Hint = "did you mean " + near + "?"
 	} else if what == "rule" {
 		err.Hint = fmt.Sprintf("the rules are %s to %s", Rules[0].ID, Rules[len(Rules)-1].ID)
@@ -28,7 +30,7 @@ func wantOneOf(at, what, found string, among []Severity) *ConfigError {
 }
 
 func suggestion(found string, among []string) string {
-	if near := nearest(found, among); near != "" {
+	if near := typo.Nearest(found, among); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return ""
@@ -37,36 +39,4 @@ func suggestion(found string, among []string) string {
 func alternatives(list []string) string {
 	last := len(list) - 1
 	return strings.Join(list[:last], ", ") + " or " + list[last]
-}
-
-// nearest returns the name that a typo most likely stands for, or "".
-func nearest(typo string, names []string) string {
-	best, least := "", max(1, len(typo)/3)+1
-	for _, name := range names {
-		if d := editDistance(strings.ToLower(typo), strings.ToLower(name)); d < least {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// editDistance counts the letters to insert, delete or replace between a and b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
