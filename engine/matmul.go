@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/natonnx/natonnx/engine/conv"
+	"github.com/natonnx/natonnx/engine/vec"
 )
 
 // A matMul computes MatMul: the product of the last two dimensions, the others
@@ -174,18 +175,14 @@ func (*matMul) grad(x *exec, in, _, dout []*Tensor, want []bool) ([]*Tensor, err
 		if want[0] {
 			w := conv.PackMatrix(p.n, p.k, b[p.b[i]*p.k*p.n:][:p.k*p.n], true)
 			conv.Multiply(x.team, p.m, one, g, w, conv.Plain)
-			addTo(din[0].data.([]float32)[p.a[i]*p.m*p.k:], one[:p.m*p.k])
+			to := din[0].data.([]float32)[p.a[i]*p.m*p.k:]
+			vec.Add(to, to, one[:p.m*p.k])
 		}
 		if want[1] {
 			conv.MultiplyATB(x.team, p.m, p.k, p.n, one, a[p.a[i]*p.m*p.k:][:p.m*p.k], g)
-			addTo(din[1].data.([]float32)[p.b[i]*p.k*p.n:], one[:p.k*p.n])
+			to := din[1].data.([]float32)[p.b[i]*p.k*p.n:]
+			vec.Add(to, to, one[:p.k*p.n])
 		}
 	}
 	return din, nil
-}
-
-func addTo(dst, src []float32) {
-	for i, v := range src {
-		dst[i] += v
-	}
 }
