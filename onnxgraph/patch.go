@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A Patch is a change of a model's main graph, as a value. [Model.Apply]
@@ -18,6 +20,9 @@ type Patch struct {
 	Add []*Node
 	// Init are initializers made by [NewTensor].
 	Init []*Tensor
+	// Replace are initializers made by [NewTensor] that take the place of those
+	// of the same name, element type and dims.
+	Replace []*Tensor
 	// Remove are nodes whose outputs nobody reads after the patch.
 	Remove []*Node
 	// Rewire points inputs of nodes at other values.
@@ -45,7 +50,7 @@ type Rename struct {
 
 // Empty reports whether the patch changes nothing.
 func (p *Patch) Empty() bool {
-	return len(p.Add)+len(p.Init)+len(p.Remove)+len(p.Rewire)+len(p.Rename)+len(p.Metadata) == 0
+	return len(p.Add)+len(p.Init)+len(p.Replace)+len(p.Remove)+len(p.Rewire)+len(p.Rename)+len(p.Metadata) == 0
 }
 
 // Apply returns the model with the patch carried out; m itself is unchanged.
@@ -138,6 +143,21 @@ func (e *edit) checkPatch() error {
 			return fmt.Errorf("the added initializer %s has the name of another value", quote(t.Name))
 		}
 		names[t.Name] = true
+	}
+	return e.checkReplaced()
+}
+
+func (e *edit) checkReplaced() error {
+	for _, t := range e.patch.Replace {
+		old := e.model.Graph.Index().Initializer[t.Name]
+		switch {
+		case t.raw == nil:
+			return fmt.Errorf("the replaced initializer %s was not made by NewTensor", quote(t.Name))
+		case old == nil:
+			return fmt.Errorf("there is no initializer %s to replace", quote(t.Name))
+		case t.Type != old.Type || !slices.Equal(t.Dims, old.Dims):
+			return fmt.Errorf("the replaced initializer %s is %v %v, want %v %v", quote(t.Name), t.Type, t.Shape(), old.Type, old.Shape())
+		}
 	}
 	return nil
 }
@@ -300,6 +320,10 @@ func (e *edit) rebuildGraph() *Graph {
 		}
 		return x.Producer[name] != nil && !produced[name]
 	}
+	replaced := map[string]*Tensor{}
+	for _, t := range e.patch.Replace {
+		replaced[t.Name] = t
+	}
 	g.entries = make([]entry, 0, len(old.entries)+len(e.patch.Add)+len(e.patch.Init))
 	next := 0 // of e.order
 	putNodes := func(upTo int) {
@@ -318,6 +342,9 @@ func (e *edit) rebuildGraph() *Graph {
 		case *Tensor:
 			if gone(item.Name) {
 				continue
+			}
+			if t := replaced[item.Name]; t != nil && en.num == graphInitializer {
+				item, en = t, tensorEntry(t)
 			}
 			g.Initializers = append(g.Initializers, item)
 			lastInit = len(g.entries)
@@ -347,11 +374,11 @@ func (e *edit) rebuildGraph() *Graph {
 func (e *edit) addInitializers(g *Graph, at int) {
 	entries := make([]entry, 0, len(e.patch.Init))
 	for _, t := range e.patch.Init {
-		entries = append(entries, entry{num: graphInitializer, raw: appendMessage(nil, graphInitializer, t.raw), item: t})
+		entries = append(entries, tensorEntry(t))
 		g.Initializers = append(g.Initializers, t)
 		if e.model.IRVersion < 4 {
 			v := &Value{t.Name, Type{"tensor", t.Type, t.Shape()}}
-			g.entries = append(g.entries, entry{num: graphInput, raw: appendMessage(nil, graphInput, encodeValue(v)), item: v})
+			g.entries = append(g.entries, valueEntry(graphInput, v))
 			g.Inputs = append(g.Inputs, v)
 		}
 	}
@@ -363,6 +390,15 @@ func nodeEntry(n *Node) entry {
 		return entry{num: graphNode, raw: appendMessage(nil, graphNode, n.raw), item: n}
 	}
 	return entry{num: graphNode, at: n.whole, item: n}
+}
+
+// tensorEntry is the entry of an initializer made by NewTensor.
+func tensorEntry(t *Tensor) entry {
+	return entry{num: graphInitializer, raw: appendMessage(nil, graphInitializer, t.raw), item: t}
+}
+
+func valueEntry(num protowire.Number, v *Value) entry {
+	return entry{num: num, raw: appendMessage(nil, num, encodeValue(v)), item: v}
 }
 
 // withMetadata returns the model's entries with properties set.
