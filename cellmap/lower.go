@@ -26,8 +26,16 @@ const (
 // give the empty patch. The error is a [Refusal] where the moves together
 // cannot be carried out.
 func (m *Map) Lower(moves []Move, init SkipInit) (*onnxgraph.Patch, error) {
-	l := &lowerer{Map: m, init: init, patch: &onnxgraph.Patch{Rule: "lower"},
-		moved: map[*Cell]map[EdgeID]Op{}, renamed: map[string]string{}, taken: map[string]bool{}}
+	return m.lowerer(init).lower(moves)
+}
+
+func (m *Map) lowerer(init SkipInit) *lowerer {
+	return &lowerer{Map: m, init: init, patch: &onnxgraph.Patch{Rule: "lower"}, moved: map[*Cell]map[EdgeID]Op{},
+		mends: map[*onnxgraph.Node]Mend{}, renamed: map[string]string{}, taken: map[string]bool{}}
+}
+
+func (l *lowerer) lower(moves []Move) (*onnxgraph.Patch, error) {
+	m := l.Map
 	for _, move := range moves {
 		if err := m.Allowed(move); err != nil {
 			return nil, err
@@ -78,8 +86,9 @@ type lowerer struct {
 	init    SkipInit
 	patch   *onnxgraph.Patch
 	moved   map[*Cell]map[EdgeID]Op
-	renamed map[string]string // values of the network that are now called otherwise
-	taken   map[string]bool   // names that the patch adds
+	mends   map[*onnxgraph.Node]Mend // by the sum
+	renamed map[string]string        // values of the network that are now called otherwise
+	taken   map[string]bool          // names that the patch adds
 }
 
 // A lowered is what a node of a cell has become: a sum of values of the
@@ -181,7 +190,13 @@ func (l *lowerer) node(c *Cell, k int, ops map[EdgeID]Op, state []lowered) (lowe
 		}
 		return lowered{constant: v}, err
 	}
-	pre, err := l.add(c, k, n, sum)
+	var pre string
+	var err error
+	if mend, ok := l.mends[n.Sum]; ok && n.Sum != nil && len(sum.values) == 1 {
+		pre, err = l.mend(c, k, mend.Form, sum.values[0])
+	} else {
+		pre, err = l.add(c, k, n, sum)
+	}
 	if err != nil {
 		return lowered{}, err
 	}

@@ -1,0 +1,199 @@
+package compress
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/refit"
+)
+
+// A network is what is compressed, in two readings of the same cells: as it is
+// in the file, and made for any batch.
+type network struct {
+	file, loose *cellmap.Map
+	types       *onnxgraph.Types // of the loose one's values
+	// cuts are values through which all data pass: the input, the cells'
+	// outputs, the output.
+	cuts  []string
+	sites []site
+	cost  *onnxgraph.Cost
+}
+
+// A site is a cell with the ways to write it.
+type site struct {
+	cell    int // of the map
+	from    int // cuts[from] enters the cell, cuts[from+1] leaves it
+	options []option
+}
+
+// An option is one way to write a cell. The first one of a site is empty.
+type option struct {
+	moves []cellmap.EdgeID
+	to    []cellmap.Op
+	form  form
+	// costs are the multiply-adds, parameters of the whole network if this alone is done.
+	madds, params int64
+}
+
+// A form says how what is gone is made up for.
+type form uint8
+
+const (
+	// refitted: the operations that are left in the cell learn what was removed.
+	refitted form = iota
+	// folded: the cell is gone, and the last operation before it learns what it did.
+	folded
+	// scaled and pointwise: a mend takes the place of the cell's branch.
+	scaled
+	pointwise
+)
+
+func (f form) String() string { return [...]string{"refitted", "folded", "scale", "pointwise"}[f] }
+
+func newNetwork(m *onnxgraph.Model) (*network, error) {
+	loose, err := m.AnyBatch()
+	if err != nil {
+		return nil, err
+	}
+	n := &network{file: cellmap.Lift(m), loose: cellmap.Lift(loose)}
+	n.types = n.loose.Types
+	if len(n.file.Cells) != len(n.loose.Cells) {
+		return nil, fmt.Errorf("%s: has other cells when it takes any batch", m.Path)
+	}
+	n.cost = loose.Cost(n.types)
+	n.cut()
+	for i, c := range n.loose.Cells {
+		from := slices.Index(n.cuts, c.Inputs[1])
+		if from < 0 || n.cuts[from+1] != c.Output {
+			continue
+		}
+		s := site{cell: i, from: from, options: []option{{madds: n.cost.MAdds, params: n.cost.Params}}}
+		n.options(c, &s)
+		if len(s.options) > 1 {
+			n.sites = append(n.sites, s)
+		}
+	}
+	return n, nil
+}
+
+// cut finds the values that all data pass through, as far as cells end there.
+func (n *network) cut() {
+	g := n.loose.Model.Graph
+	in, out := g.RealInputs()[0].Name, g.Outputs[0].Name
+	n.cuts = []string{in}
+	try := func(name string) {
+		last := n.cuts[len(n.cuts)-1]
+		if name == last || slices.Contains(n.cuts, name) {
+			return
+		}
+		from := &onnxgraph.Value{Name: last, Type: n.types.Of(last)}
+		if _, err := n.loose.Model.Extract([]*onnxgraph.Value{from}, []string{name}); err == nil {
+			n.cuts = append(n.cuts, name)
+		}
+	}
+	for _, c := range n.loose.Cells {
+		try(c.Inputs[1])
+		try(c.Output)
+	}
+	try(out)
+}
+
+// options lists the ways to write a cell that cost less than the cell as it is.
+func (n *network) options(c *cellmap.Cell, s *site) {
+	seen := map[string]bool{}
+	add := func(o option) {
+		p, err := n.patch(n.loose, []choice{{s, &o}})
+		if err != nil {
+			return
+		}
+		m, err := n.loose.Model.Apply(p)
+		if err != nil {
+			return
+		}
+		cost := m.Cost(m.Infer())
+		o.madds, o.params = cost.MAdds, cost.Params
+		key := fmt.Sprint(o.form, cost.MAdds, cost.Params, len(m.Graph.Nodes))
+		if cost.MAdds >= n.cost.MAdds || seen[key] {
+			return
+		}
+		seen[key] = true
+		s.options = append(s.options, o)
+	}
+	for i := range c.Nodes {
+		for slot, e := range c.Nodes[i].Edges {
+			id := cellmap.EdgeID{Node: i + 2, Slot: slot}
+			if e.Op.Class() != cellmap.ClassOther || e.Fixed {
+				continue
+			}
+			for _, to := range []cellmap.Op{cellmap.Skip, cellmap.Null} {
+				if n.loose.Allowed(cellmap.Move{Cell: c, Edge: id, To: to}) != nil {
+					continue
+				}
+				o := option{moves: []cellmap.EdgeID{id}, to: []cellmap.Op{to}}
+				if !n.bypasses(c, id, to) {
+					add(o)
+					continue
+				}
+				for _, o.form = range []form{folded, scaled, pointwise} {
+					if o.form != folded || n.foldable(s) {
+						add(o)
+					}
+				}
+			}
+		}
+	}
+}
+
+// bypasses reports whether a move leaves nothing of the cell but its shortcut.
+func (n *network) bypasses(c *cellmap.Cell, id cellmap.EdgeID, to cellmap.Op) bool {
+	last := len(c.Nodes) - 1
+	if to != cellmap.Null || c.Shortcut != cellmap.Identity || id.Node != last+2 || c.Nodes[last].Sum == nil {
+		return false
+	}
+	other := c.Nodes[last].Edges[1-id.Slot]
+	return other.Op == cellmap.Skip && other.From == 1
+}
+
+// foldable reports whether a linear operation makes the sum before the cell.
+func (n *network) foldable(s *site) bool { return s.from > 0 }
+
+// A choice is an option of a site.
+type choice struct {
+	site   *site
+	option *option
+}
+
+// patch lowers choices on one reading of the network.
+func (n *network) patch(m *cellmap.Map, choices []choice) (*onnxgraph.Patch, error) {
+	var moves []cellmap.Move
+	var mends []cellmap.Mend
+	for _, ch := range choices {
+		c := m.Cells[ch.site.cell]
+		for i, id := range ch.option.moves {
+			moves = append(moves, cellmap.Move{Cell: c, Edge: id, To: ch.option.to[i]})
+		}
+		switch ch.option.form {
+		case scaled:
+			mends = append(mends, cellmap.Mend{Cell: c, Node: len(c.Nodes) + 1, Form: cellmap.Scale})
+		case pointwise:
+			mends = append(mends, cellmap.Mend{Cell: c, Node: len(c.Nodes) + 1, Form: cellmap.Pointwise})
+		}
+	}
+	return m.LowerMended(moves, mends, cellmap.IdentitySkip)
+}
+
+// sum is the value that a cell's last node adds up, before its activation.
+func sum(c *cellmap.Cell) string {
+	last := c.Nodes[len(c.Nodes)-1]
+	switch {
+	case last.Sum != nil:
+		return last.Sum.Outputs[0]
+	case len(last.Act) > 0:
+		return last.Act[0].Inputs[0]
+	}
+	return last.Value
+}
+
+var _ = refit.Report{}
