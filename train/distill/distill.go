@@ -1,0 +1,342 @@
+// Package distill teaches a rewritten network to do what the original did, from
+// images without labels.
+//
+// The original (the teacher) and the rewritten network (the student) see the
+// same images, flipped, shifted and mixed at random. What the student is trained
+// for is the sum of
+//
+//	w |f - F|² / mean |F|²  +  T² KL(softmax(Y/T) || softmax(y/T))
+//
+// where f and F are what the last pooling of student and teacher reads, and y
+// and Y their logits: features as in Romero et al., FitNets (2015), of the layer
+// that Wang et al., PRACTISE (CVPR 2023), match; logits as in Hinton et al.,
+// Distilling the Knowledge in a Neural Network (2015). Mixtures matter since a
+// teacher is certain of its own training images: between two of them it is not
+// (Beyer et al., Knowledge distillation: A good teacher is patient and
+// consistent, CVPR 2022).
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/engine/learn"
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/dataset"
+)
+
+// Options say how a student is trained. The zero value is what did best on
+// CIFAR-10's residual networks.
+type Options struct {
+	Epochs      int             // passes over the images; 0: 20
+	Batch       int             // images in a step; 0: 64
+	Rate        float64         // the highest learning rate, of Adam; 0: 0.001
+	Feature     float64         // the weight of the features; 0: 1, negative: none
+	Temperature float64         // of the softmax; 0: 4
+	Augment     *Augment        // nil: DefaultAugment
+	Optimizer   learn.Optimizer // nil: Adam
+	// Average is the decay per step of the moving average of the weights, which is
+	// what Run returns; 0: 0.998, negative: none, the last weights.
+	Average float64
+	// BatchStatistics lets BatchNormalization use the statistics of the batch, and
+	// learn its running ones; else these stay as they are.
+	BatchStatistics bool
+	Seed            uint64
+	Workers         int   // cores; 0: all
+	Memory          int64 // the most that the values of a step may take, in bytes; 0: no limit
+	// Progress is told, after each step, the loss of its images.
+	Progress func(done, total int, loss float64)
+}
+
+// DefaultEpochs is how often images are gone through where nobody says.
+const DefaultEpochs = 20
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Epochs < 0 || o.Batch < 0 || !(o.Rate >= 0) || !(o.Temperature >= 0) || math.IsNaN(o.Feature) {
+		return o, fmt.Errorf("distillation of %d epochs in batches of %d at rate %v, temperature %v, feature weight %v: want numbers that are not negative",
+			o.Epochs, o.Batch, o.Rate, o.Temperature, o.Feature)
+	}
+	if o.Epochs == 0 {
+		o.Epochs = DefaultEpochs
+	}
+	if o.Batch == 0 {
+		o.Batch = 64
+	}
+	if o.Rate == 0 {
+		o.Rate = 1e-3
+	}
+	if o.Feature == 0 {
+		o.Feature = 1
+	}
+	if o.Temperature == 0 {
+		o.Temperature = 4
+	}
+	if o.Optimizer == nil {
+		o.Optimizer = learn.NewAdam()
+	}
+	if o.Average == 0 {
+		o.Average = 0.998
+	}
+	if o.Augment == nil {
+		a := DefaultAugment()
+		o.Augment = &a
+	}
+	return o, o.Augment.check()
+}
+
+// A Report says what training came to.
+type Report struct {
+	Epochs, Steps, Batch int    // as planned
+	Done                 int    // steps that were done
+	Feature              string // the student's value that was matched beside the logits; "": none
+	Logits               string // the student's logits
+	Probe                int    // images on which these were measured, as they are:
+	Before, After        Loss
+	Improved             bool // After is less than Before; else the student is returned as it was
+}
+
+// A Loss is how far a student is from its teacher.
+type Loss struct {
+	// Feature is the squared error of the features, as a share of their mean square.
+	Feature float64
+	// Logits is the divergence of the logits' softmax at the training temperature,
+	// times its square; of an output that is no scores of classes, the squared
+	// error as a share of its mean square.
+	Logits float64
+}
+
+// Gradients are clipped to this Euclidean norm.
+const clip = 1
+
+// Run trains the student on the images until it does what the teacher does as
+// well as it can, and returns it with other weights: the initializers have the
+// names they had, and weights from Constant nodes become initializers. Both
+// networks have one input, of the images' shape. Labels are not looked at.
+//
+// Equal options and inputs give equal weights, whatever Workers is. When the
+// context ends before the training, its error comes with the student as far as
+// it was trained and the report, both nil where nothing was done yet. A loss that
+// is not finite is an error and no student.
+func Run(ctx context.Context, teacher, student *onnxgraph.Model, images *dataset.Dataset, o Options) (*onnxgraph.Model, *Report, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := newSchool(ctx, teacher, student, images, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &s.report
+	if r.Before, err = s.examine(ctx); err != nil {
+		return nil, nil, err
+	}
+	err = s.teach(ctx)
+	if err != nil && (ctx.Err() == nil || r.Done == 0) {
+		return nil, nil, err
+	}
+	s.average.into(s.params)
+	out, failed := s.graduate(context.WithoutCancel(ctx), student)
+	if failed != nil {
+		return nil, nil, failed
+	}
+	return out, r, err
+}
+
+// graduate returns the student with its new weights, if these are better.
+func (s *school) graduate(ctx context.Context, student *onnxgraph.Model) (*onnxgraph.Model, error) {
+	var err error
+	if s.report.After, err = s.examine(ctx); err != nil {
+		return nil, err
+	}
+	if s.report.Improved = s.total(s.report.After) < s.total(s.report.Before); !s.report.Improved {
+		return student, nil
+	}
+	return write(s.lifted, s.params)
+}
+
+// A school is a teacher and a student with the images that they look at.
+type school struct {
+	options Options
+	images  *dataset.Dataset
+	probe   *dataset.Dataset
+
+	teacher  *engine.Program
+	student  *engine.Training
+	from, to string // inputs
+	goals    []*goal
+	params   engine.Params
+	lifted   *onnxgraph.Model // the student with all parameters as initializers
+	average  *moving
+	report   Report
+}
+
+func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *dataset.Dataset, o Options) (*school, error) {
+	if images.Len() == 0 {
+		return nil, errors.New("distillation needs images, there are none")
+	}
+	s := &school{options: o, images: images, probe: images.Sample(256, o.Seed)}
+	s.options.Batch = min(o.Batch, images.Len())
+	big, err := open(teacher, images.Shape())
+	if err != nil {
+		return nil, err
+	}
+	if s.lifted, err = lift(student); err != nil {
+		return nil, err
+	}
+	small, err := open(s.lifted, images.Shape())
+	if err != nil {
+		return nil, err
+	}
+	if s.goals, err = goals(big, small, o); err != nil {
+		return nil, err
+	}
+	s.from, s.to = big.input, small.input
+	if s.params, err = readParams(ctx, small.model); err != nil {
+		return nil, err
+	}
+	s.average = newMoving(s.params, o.Average)
+	run := engine.Options{Workers: o.Workers, Memory: o.Memory, Finite: true}
+	run.Keep = big.kept(s.goals, func(g *goal) string { return g.teacher })
+	if s.teacher, err = engine.Compile(ctx, big.model, run); err != nil {
+		return nil, err
+	}
+	run.Keep = small.kept(s.goals, func(g *goal) string { return g.student })
+	if s.student, err = engine.CompileTraining(ctx, small.model, s.params, engine.TrainingOptions{Options: run, BatchStatistics: o.BatchStatistics}); err != nil {
+		return nil, err
+	}
+	perEpoch := images.Len() / s.options.Batch
+	s.report = Report{Epochs: o.Epochs, Batch: s.options.Batch, Steps: perEpoch * o.Epochs, Probe: s.probe.Len()}
+	for _, g := range s.goals {
+		if g.feature {
+			s.report.Feature = g.student
+		} else {
+			s.report.Logits = g.student
+		}
+	}
+	return s, nil
+}
+
+// examine measures the student on the probe, images as they are, and the first
+// time how large what the teacher says is.
+func (s *school) examine(ctx context.Context) (Loss, error) {
+	var loss Loss
+	seen := 0
+	for b, err := range s.probe.Load(ctx, dataset.LoadOptions{Batch: s.options.Batch, Workers: s.options.Workers}) {
+		if err != nil {
+			return loss, err
+		}
+		n := len(b.Indices)
+		losses, err := s.compare(ctx, b.Images, n)
+		if err != nil {
+			return loss, err
+		}
+		for i, g := range s.goals {
+			if g.feature {
+				loss.Feature += losses[i] * float64(n)
+			} else {
+				loss.Logits += losses[i] * float64(n)
+			}
+		}
+		seen += n
+	}
+	loss.Feature /= float64(seen)
+	loss.Logits /= float64(seen)
+	return loss, nil
+}
+
+func (s *school) total(l Loss) float64 { return max(s.options.Feature, 0)*l.Feature + l.Logits }
+
+// teach does all steps.
+func (s *school) teach(ctx context.Context) error {
+	o, r := s.options, &s.report
+	rate := learn.Warmup(max(1, r.Steps/20), learn.Cosine(o.Rate, 0, r.Steps))
+	seen := make([]float32, 0)
+	for epoch := range o.Epochs {
+		seed := o.Seed + uint64(epoch)
+		rng := rand.New(rand.NewPCG(o.Seed, uint64(epoch)))
+		for b, err := range s.images.Load(ctx, dataset.LoadOptions{Batch: o.Batch, Workers: o.Workers, Shuffle: true, Seed: seed}) {
+			if err != nil {
+				return err
+			}
+			if len(b.Indices) < o.Batch {
+				break // what is left over is seen in another epoch
+			}
+			seen = o.Augment.apply(rng, seen, b.Images, len(b.Indices), s.images.Shape())
+			loss, err := s.lesson(ctx, seen, rate(r.Done))
+			if err != nil {
+				return err
+			}
+			r.Done++
+			if o.Progress != nil {
+				o.Progress(r.Done, r.Steps, loss)
+			}
+		}
+	}
+	return nil
+}
+
+// lesson is one step.
+func (s *school) lesson(ctx context.Context, images []float32, rate float64) (float64, error) {
+	losses, gradients, err := s.forward(ctx, images, s.options.Batch)
+	if err != nil {
+		return 0, s.astray(err)
+	}
+	loss := 0.0
+	for i, g := range s.goals {
+		loss += g.weight * losses[i]
+	}
+	s.params.ZeroGrad()
+	if _, err := s.student.Backward(ctx, gradients); err != nil {
+		return 0, err
+	}
+	norm := learn.ClipNorm(s.params, clip)
+	if math.IsNaN(norm+loss) || math.IsInf(norm+loss, 0) {
+		return 0, s.astray(fmt.Errorf("the loss is %v and its gradient %v long", loss, norm))
+	}
+	s.options.Optimizer.Step(s.params, rate)
+	s.average.add(s.params)
+	return loss, nil
+}
+
+// astray says what to do about numbers that are not finite.
+func (s *school) astray(err error) error {
+	var nonFinite *engine.NonFiniteError
+	if s.report.Done == 0 || !errors.As(err, &nonFinite) && errors.Unwrap(err) != nil {
+		return err
+	}
+	return fmt.Errorf("distillation diverged in step %d of %d at rate %g: %w; a lower rate may help", s.report.Done+1, s.report.Steps, s.options.Rate, err)
+}
+
+// compare returns the losses of a batch.
+func (s *school) compare(ctx context.Context, images []float32, n int) ([]float64, error) {
+	losses, _, err := s.forward(ctx, images, n)
+	return losses, err
+}
+
+// forward shows n images to both, and returns for each goal the loss, and the
+// gradients by the student's values, weighted.
+func (s *school) forward(ctx context.Context, images []float32, n int) ([]float64, map[string]*engine.Tensor, error) {
+	x, err := engine.New(append([]int{n}, s.images.Shape()...), images)
+	if err != nil {
+		return nil, nil, err
+	}
+	want, err := s.teacher.Run(ctx, map[string]*engine.Tensor{s.from: x})
+	if err != nil {
+		return nil, nil, err
+	}
+	have, err := s.student.Forward(ctx, map[string]*engine.Tensor{s.to: x})
+	if err != nil {
+		return nil, nil, err
+	}
+	losses, gradients := make([]float64, len(s.goals)), map[string]*engine.Tensor{}
+	for i, g := range s.goals {
+		if losses[i], gradients[g.student], err = g.compare(have[g.student], want[g.teacher]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return losses, gradients, nil
+}

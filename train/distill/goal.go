@@ -1,0 +1,181 @@
+package distill
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/engine/learn"
+	"github.com/natonnx/natonnx/onnxgraph"
+)
+
+// A network is a model that takes any batch of the images.
+type network struct {
+	model *onnxgraph.Model
+	types *onnxgraph.Types // for one image
+	input string
+}
+
+func open(m *onnxgraph.Model, image []int) (*network, error) {
+	m, err := m.AnyBatch()
+	if err != nil {
+		return nil, err
+	}
+	in := m.Graph.RealInputs()[0]
+	want, fits := in.Type.Shape[1:], in.Type.Elem == onnxgraph.Float32
+	fits = fits && len(want) == len(image)
+	at := onnxgraph.Shape{onnxgraph.Const(1)}
+	for i, d := range image {
+		fits = fits && (!want[i].Known() || want[i].N == int64(d))
+		at = append(at, onnxgraph.Const(int64(d)))
+	}
+	if !fits {
+		return nil, fmt.Errorf("%s: input %q is %v %v, an image of the data is float32 %s", m.Path, in.Name, in.Type.Elem, in.Type.Shape,
+			strings.Trim(strings.ReplaceAll(fmt.Sprint(image), " ", "x"), "[]"))
+	}
+	return &network{m, m.InferAt(map[string]onnxgraph.Shape{in.Name: at}), in.Name}, nil
+}
+
+// kept returns the values of goals that are no outputs anyway.
+func (n *network) kept(goals []*goal, name func(*goal) string) []string {
+	var out []string
+	for _, g := range goals {
+		if v := name(g); !slices.ContainsFunc(n.model.Graph.Outputs, func(o *onnxgraph.Value) bool { return o.Name == v }) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// features returns the value that the last pooling over whole images reads, ""
+// where nothing pools.
+func (n *network) features() string {
+	for _, p := range slices.Backward(n.model.Graph.Nodes) {
+		if !p.Is("GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", "ReduceMax") {
+			continue
+		}
+		in, out := n.types.Of(p.Input(0)), n.types.Of(p.Outputs[0])
+		if in.Elem != onnxgraph.Float32 || len(in.Shape) < 3 || len(out.Shape) < 2 || !out.Shape[1].Equal(in.Shape[1]) {
+			continue
+		}
+		if size(in.Shape[2:]) > 1 && size(out.Shape[2:]) == 1 {
+			return p.Input(0)
+		}
+	}
+	return ""
+}
+
+// size is the product of dimensions, -1 where one is not known.
+func size(s onnxgraph.Shape) int64 {
+	n := int64(1)
+	for _, d := range s {
+		if !d.Known() {
+			return -1
+		}
+		n *= d.N
+	}
+	return n
+}
+
+// output returns the value that says what the network thinks, and whether that
+// is logits of classes: the first output of a row per image, before its softmax,
+// or else the first one of float32.
+func (n *network) output() (name string, logits bool, err error) {
+	for _, v := range n.model.Graph.Outputs {
+		t := n.types.Of(v.Name)
+		if t.Elem != onnxgraph.Float32 {
+			continue
+		}
+		if len(t.Shape) >= 2 && size(t.Shape[2:]) == 1 {
+			return n.beforeSoftmax(v.Name), true, nil
+		}
+		if name == "" {
+			name = v.Name
+		}
+	}
+	if name == "" {
+		err = fmt.Errorf("%s: has no output of float32 to learn from", n.model.Path)
+	}
+	return name, false, err
+}
+
+func (n *network) beforeSoftmax(name string) string {
+	if p := n.model.Graph.Index().Producer[name]; p != nil && p.Is("Softmax", "LogSoftmax") {
+		return p.Input(0)
+	}
+	return name
+}
+
+// A goal is a value of the student that should become one of the teacher's.
+type goal struct {
+	teacher, student string
+	feature          bool
+	weight           float64
+	temperature      float64 // 0: compare numbers, not distributions
+	scale            float64 // the mean square of the teacher's numbers; 0: not known yet
+}
+
+// goals pairs the values of both networks.
+func goals(teacher, student *network, o Options) ([]*goal, error) {
+	var list []*goal
+	want, logits, err := teacher.output()
+	if err != nil {
+		return nil, err
+	}
+	have, also, err := student.output()
+	if err != nil {
+		return nil, err
+	}
+	a, b := teacher.types.Of(want).Shape, student.types.Of(have).Shape
+	if logits != also || !a.Equal(b) {
+		return nil, fmt.Errorf("%s: output %q is %v, %s has %v: want one shape", student.model.Path, have, b, teacher.model.Path, a)
+	}
+	g := &goal{teacher: want, student: have, weight: 1}
+	if logits {
+		g.temperature = o.Temperature
+	}
+	list = append(list, g)
+	want, have = teacher.features(), student.features()
+	if o.Feature > 0 && want != "" && have != "" && teacher.types.Of(want).Shape.Equal(student.types.Of(have).Shape) {
+		list = append(list, &goal{teacher: want, student: have, feature: true, weight: o.Feature})
+	}
+	return list, nil
+}
+
+// compare returns the loss and its gradient by the student's value, weighted.
+func (g *goal) compare(have, want *engine.Tensor) (float64, *engine.Tensor, error) {
+	if g.temperature > 0 {
+		return g.weighted(1)(learn.Distill(have, want, g.temperature))
+	}
+	if g.scale == 0 {
+		g.scale = meanSquare(want.Float32s())
+	}
+	return g.weighted(1 / g.scale)(learn.MeanSquared(have, want))
+}
+
+// weighted scales a loss, and its gradient by the goal's weight besides.
+func (g *goal) weighted(by float64) func(float64, *engine.Tensor, error) (float64, *engine.Tensor, error) {
+	return func(loss float64, gradient *engine.Tensor, err error) (float64, *engine.Tensor, error) {
+		if err != nil {
+			return 0, nil, err
+		}
+		d, w := gradient.Float32s(), float32(by*g.weight)
+		for i := range d {
+			d[i] *= w
+		}
+		return loss * by, gradient, nil
+	}
+}
+
+// meanSquare is 1 where all numbers are zero.
+func meanSquare(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	if sum == 0 {
+		return 1
+	}
+	return sum / float64(len(x))
+}
