@@ -139,7 +139,7 @@ func (m *Model) AnyBatch() (*Model, error) {
 func (m *Model) looseShapes(batch Dim) (*Patch, error) {
 	p, types := &Patch{Rule: "any batch"}, m.Infer()
 	for _, n := range m.Graph.Nodes {
-		if !n.Is("Reshape") || n.Int("allowzero", 0) != 0 {
+		if !n.Is("Reshape") {
 			continue
 		}
 		shape, data := m.Graph.Constant(n.Input(1)), types.Of(n.Input(0)).Shape
@@ -154,7 +154,13 @@ func (m *Model) looseShapes(batch Dim) (*Patch, error) {
 			continue
 		}
 		dims = slices.Clone(dims)
-		dims[0] = 0
+		dims[0] = 0 // as in the data
+		if n.Int("allowzero", 0) != 0 {
+			dims[0] = -1
+			if slices.ContainsFunc(dims[1:], func(d int64) bool { return d < 1 }) {
+				continue // only one may be left open
+			}
+		}
 		name := fmt.Sprintf("%s/any batch %d", n.Input(1), n.Index)
 		p.Init = append(p.Init, NewInt64s(name, []int64{int64(len(dims))}, dims))
 		p.Rewire = append(p.Rewire, Rewire{Node: n, Input: 1, To: name})
