@@ -86,9 +86,9 @@ type Options struct {
 	// Progress, if any, is told after each evaluation how many there were, and the
 	// best candidate so far: of those in the budget, or the knee where there is none.
 	Progress func(done, total int, best Candidate)
-	// Frozen keeps [NAT]'s policy as it is made: it proposes, and learns nothing
-	// from what its proposals are worth.
-	Frozen bool
+	// Adapt has [NAT]'s policy learn from what its proposals are worth. Without it,
+	// the policy stays as it is made, from the graph and the options alone.
+	Adapt bool
 }
 
 // A Searcher returns all candidates that it evaluated, in order, after the
@@ -99,7 +99,7 @@ type Searcher func(ctx context.Context, p *Problem, o Options) ([]Candidate, err
 
 // Searchers returns the searchers by name.
 func Searchers() map[string]Searcher {
-	return map[string]Searcher{"greedy": Greedy, "random": Random}
+	return map[string]Searcher{"greedy": Greedy, "random": Random, "nat": NAT}
 }
 
 // ErrBudget is wrapped by the errors of searches whose budget is below
@@ -121,15 +121,37 @@ func (p *Problem) Cost(choice []int) float64 {
 
 // Cheapest returns the least cost that a choice can have.
 func (p *Problem) Cheapest() float64 {
-	cost := p.Fixed
-	for _, s := range p.Sites {
-		least := s.Options[0].Cost
-		for _, o := range s.Options {
-			least = min(least, o.Cost)
-		}
-		cost += least
+	choice := make([]int, len(p.Sites))
+	for site := range choice {
+		choice[site] = p.cheapest(site)
 	}
-	return cost
+	return p.Cost(choice)
+}
+
+// cheapest returns the option of a site that costs least, the first of equals.
+func (p *Problem) cheapest(site int) (least int) {
+	options := p.Sites[site].Options
+	for o := range options {
+		if options[o].Cost < options[least].Cost {
+			least = o
+		}
+	}
+	return least
+}
+
+// cheaper returns the options of a site that cost less than the site as it is.
+func (p *Problem) cheaper(site int) (cheaper []int) {
+	for o := range p.Sites[site].Options {
+		if p.saving(site, 0, o) > 0 {
+			cheaper = append(cheaper, o)
+		}
+	}
+	return cheaper
+}
+
+// saving returns what is saved at a site by going from one option to another.
+func (p *Problem) saving(site, from, to int) float64 {
+	return p.Sites[site].Options[from].Cost - p.Sites[site].Options[to].Cost
 }
 
 // slack is what sums of costs may differ by for the order of their terms.

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,6 +14,7 @@ import (
 type session struct {
 	*Problem
 	Options
+	options  [][]int   // of each site: the first, and those that cost less
 	deadline time.Time // zero: none
 	found    []Candidate
 	index    map[string]int // of found, by key
@@ -27,6 +29,9 @@ func newSession(p *Problem, o Options) (*session, error) {
 	}
 	o.Workers = max(o.Workers, 1)
 	s := &session{Problem: p, Options: o, index: map[string]int{}}
+	for site := range p.Sites {
+		s.options = append(s.options, append([]int{0}, p.cheaper(site)...))
+	}
 	if o.Time > 0 {
 		s.deadline = time.Now().Add(o.Time)
 	}
@@ -43,28 +48,38 @@ func key(choice []int) string {
 	return string(b)
 }
 
-func (s *session) record(choice []int, loss float64) Candidate {
+func (s *session) candidate(choice []int, loss float64) Candidate {
 	if math.IsNaN(loss) {
 		loss = math.Inf(1)
 	}
-	c := Candidate{Choice: choice, Cost: s.Cost(choice), Loss: loss}
-	s.index[key(choice)] = len(s.found)
-	s.found = append(s.found, c)
-	return c
+	return Candidate{Choice: choice, Cost: s.Cost(choice), Loss: loss}
 }
 
-// known returns the loss of a choice that was evaluated.
+func (s *session) record(choice []int, loss float64) {
+	s.index[key(choice)] = len(s.found)
+	s.found = append(s.found, s.candidate(choice, loss))
+}
+
+// hopeless stands for an infinite loss where losses are subtracted.
+const hopeless = 1e6
+
+// known returns the loss of a choice that was evaluated, hopeless at most.
 func (s *session) known(choice []int) (loss float64, ok bool) {
 	i, ok := s.index[key(choice)]
 	if !ok {
 		return 0, false
 	}
-	return s.found[i].Loss, true
+	return min(s.found[i].Loss, hopeless), true
+}
+
+// late reports whether no evaluation may begin any more.
+func (s *session) late() bool {
+	return !s.deadline.IsZero() && !time.Now().Before(s.deadline)
 }
 
 // left is how many evaluations there may still be.
 func (s *session) left() int {
-	if !s.deadline.IsZero() && !time.Now().Before(s.deadline) {
+	if s.late() {
 		return 0
 	}
 	return s.Evals - s.done()
@@ -72,7 +87,7 @@ func (s *session) left() int {
 
 func (s *session) done() int { return len(s.found) - 1 }
 
-// floor is the cost down to which candidates are wanted.
+// floor is the cost that the cheapest candidates of interest have.
 func (s *session) floor() float64 {
 	if s.Budget > 0 {
 		return s.Budget
@@ -92,24 +107,39 @@ type outcome struct {
 // allow, and records them in their order.
 func (s *session) evaluate(ctx context.Context, choices [][]int) error {
 	fresh := s.fresh(choices)
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
 	outcomes := make([]outcome, len(fresh))
-	for r := range s.begin(ctx, fresh) {
-		outcomes[r.index] = r
-		s.progress(fresh, outcomes)
-	}
 	var failed error
+	measured := slices.Clip(s.found) // in the order in which they end
+	for r := range s.begin(within, fresh) {
+		if r.err != nil {
+			failed = cmp.Or(failed, r.err)
+			cancel()
+			continue
+		}
+		outcomes[r.index] = r
+		measured = append(measured, s.candidate(fresh[r.index], r.loss))
+		s.report(measured)
+	}
 	for i, r := range outcomes {
-		switch {
-		case r.err != nil && failed == nil:
-			failed = r.err
-		case r.err == nil && r.done:
+		if r.done {
 			s.record(fresh[i], r.loss)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
+	return cmp.Or(ctx.Err(), failed)
+}
+
+func (s *session) report(measured []Candidate) {
+	if s.Progress == nil {
+		return
 	}
-	return failed
+	best, ok := Best(measured, s.Budget)
+	if !ok {
+		best = slices.MinFunc(measured, func(a, b Candidate) int { return cmp.Compare(a.Cost, b.Cost) })
+	}
+	best.Choice = slices.Clone(best.Choice)
+	s.Progress(len(measured)-1, s.Evals, best)
 }
 
 // fresh returns copies of the new ones of choices, no more than are left.
