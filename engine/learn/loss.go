@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/engine/vec"
 )
 
 // Ignore is the label of a sample that does not count in a loss.
@@ -61,12 +62,9 @@ func MeanSquared(y, target *engine.Tensor) (float64, *engine.Tensor, error) {
 		return 0, nil, fmt.Errorf("values are %v, the target is %v", y, target)
 	}
 	grad := make([]float32, len(a))
-	loss, n := 0.0, float64(len(a))
-	for i, v := range a {
-		d := float64(v) - float64(b[i])
-		loss += d * d
-		grad[i] = float32(2 * d / n)
-	}
+	vec.Sub(grad, a, b)
+	loss, n := vec.Dot(grad, grad), float64(len(a))
+	vec.Scale(grad, grad, float32(2/n))
 	g, err := engine.New(y.Dims, grad)
 	return loss / n, g, err
 }
