@@ -19,7 +19,8 @@ type Point struct {
 	Loss float64
 	// Agreement is how often both have the same top class, on the same images.
 	Agreement measure.Share
-	Chosen    bool // the point that was written
+	Accuracy  *measure.Share // top-1, on the same images; nil: they have no labels
+	Chosen    bool           // the point that was written
 }
 
 // Cost is what a network costs. Shares are of the network as it was.
