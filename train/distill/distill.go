@@ -2,21 +2,27 @@
 // images without labels.
 //
 // The original (the teacher) and the rewritten network (the student) see the
-// same images, flipped, shifted and mixed at random. What the student is trained
-// for is the sum of
+// same images, flipped, shifted and mixed at random. The student is trained for
 //
-//	w |f - F|² / mean |F|²  +  T² KL(softmax(Y/T) || softmax(y/T))
+//	w |f - F|² / mean |F|²  +  w mean over i of |b_i - B_i|² / mean |B_i|²  +  T² KL(softmax(Y/T) || softmax(y/T))
 //
-// where f and F are what the last pooling of student and teacher reads, and y
-// and Y their logits: features as in Romero et al., FitNets (2015), of the layer
-// that Wang et al., PRACTISE (CVPR 2023), match; logits as in Hinton et al.,
-// Distilling the Knowledge in a Neural Network (2015). Mixtures matter since a
-// teacher is certain of its own training images: between two of them it is not
-// (Beyer et al., Knowledge distillation: A good teacher is patient and
-// consistent, CVPR 2022).
+// where f and F are what the last pooling of student and teacher reads; b_i and
+// B_i are, for each size of image on the way, the last value that two operators
+// read, which in a residual network is the output of a block; y and Y are the
+// logits. Features are matched as in Romero et al., FitNets (2015), the last ones
+// as in Wang et al., PRACTISE (CVPR 2023); logits as in Hinton et al., Distilling
+// the Knowledge in a Neural Network (2015). Mixtures show the student more than
+// the images at hand, of which a teacher is certain where they are those that it
+// was trained on (Beyer et al., Knowledge distillation: A good teacher is patient
+// and consistent, CVPR 2022).
+//
+// Steps are those of stochastic gradient descent with Nesterov's momentum, along
+// gradients of one length, a share of that of all weights, so that one rate
+// serves networks with and without normalization.
 package distill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,16 +38,15 @@ import (
 // Options say how a student is trained. The zero value is what did best on
 // CIFAR-10's residual networks.
 type Options struct {
-	Epochs      int             // passes over the images; 0: 20
-	Batch       int             // images in a step; 0: 64
-	Rate        float64         // the highest learning rate, of Adam; 0: 0.001
-	Feature     float64         // the weight of the features; 0: 1, negative: none
-	Temperature float64         // of the softmax; 0: 4
-	Augment     *Augment        // nil: DefaultAugment
-	Optimizer   learn.Optimizer // nil: Adam
-	// Average is the decay per step of the moving average of the weights, which is
-	// what Run returns; 0: 0.998, negative: none, the last weights.
-	Average float64
+	Epochs int // passes over the images; 0: 20
+	Batch  int // images in a step; 0: 64
+	// Rate is how far a step moves the weights at most, before momentum adds to
+	// it, as a share of their Euclidean length; 0: 0.0005. It rises over the
+	// first twentieth of the steps and falls along a cosine.
+	Rate        float64
+	Feature     float64  // the weight w of features beside logits; 0: 50, negative: none
+	Temperature float64  // T of the softmax; 0: 4
+	Augment     *Augment // nil: DefaultAugment
 	// BatchStatistics lets BatchNormalization use the statistics of the batch, and
 	// learn its running ones; else these stay as they are.
 	BatchStatistics bool
@@ -52,35 +57,33 @@ type Options struct {
 	Progress func(done, total int, loss float64)
 }
 
-// DefaultEpochs is how often images are gone through where nobody says.
-const DefaultEpochs = 20
+// What is used where Options say nothing.
+const (
+	DefaultEpochs = 20
+	defaultBatch  = 64
+	defaultRate   = 5e-4
+	defaultWeight = 50
+	defaultHeat   = 4
+)
+
+// What nobody has to choose.
+const (
+	momentum = 0.9
+	average  = 0.998 // decay of the moving average of the weights, per step
+	longest  = 1     // gradients are shortened to this
+	probed   = 256   // images that the report is measured on, at most
+)
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Epochs < 0 || o.Batch < 0 || !(o.Rate >= 0) || !(o.Temperature >= 0) || math.IsNaN(o.Feature) {
 		return o, fmt.Errorf("distillation of %d epochs in batches of %d at rate %v, temperature %v, feature weight %v: want numbers that are not negative",
 			o.Epochs, o.Batch, o.Rate, o.Temperature, o.Feature)
 	}
-	if o.Epochs == 0 {
-		o.Epochs = DefaultEpochs
-	}
-	if o.Batch == 0 {
-		o.Batch = 64
-	}
-	if o.Rate == 0 {
-		o.Rate = 1e-3
-	}
-	if o.Feature == 0 {
-		o.Feature = 1
-	}
-	if o.Temperature == 0 {
-		o.Temperature = 4
-	}
-	if o.Optimizer == nil {
-		o.Optimizer = learn.NewAdam()
-	}
-	if o.Average == 0 {
-		o.Average = 0.998
-	}
+	o.Epochs = cmp.Or(o.Epochs, DefaultEpochs)
+	o.Batch = cmp.Or(o.Batch, defaultBatch)
+	o.Rate = cmp.Or(o.Rate, defaultRate)
+	o.Feature = cmp.Or(o.Feature, defaultWeight)
+	o.Temperature = cmp.Or(o.Temperature, defaultHeat)
 	if o.Augment == nil {
 		a := DefaultAugment()
 		o.Augment = &a
@@ -90,27 +93,25 @@ func (o Options) withDefaults() (Options, error) {
 
 // A Report says what training came to.
 type Report struct {
-	Epochs, Steps, Batch int    // as planned
-	Done                 int    // steps that were done
-	Feature              string // the student's value that was matched beside the logits; "": none
-	Logits               string // the student's logits
-	Probe                int    // images on which these were measured, as they are:
+	Epochs, Steps, Batch int      // as planned
+	Done                 int      // steps that were done
+	Logits               string   // the student's logits
+	Features             []string // the student's values that were matched beside them
+	Probe                int      // images on which these were measured, as they are:
 	Before, After        Loss
 	Improved             bool // After is less than Before; else the student is returned as it was
 }
 
 // A Loss is how far a student is from its teacher.
 type Loss struct {
-	// Feature is the squared error of the features, as a share of their mean square.
-	Feature float64
 	// Logits is the divergence of the logits' softmax at the training temperature,
 	// times its square; of an output that is no scores of classes, the squared
 	// error as a share of its mean square.
 	Logits float64
+	// Features is the sum of the features' squared errors, as shares of their mean
+	// squares: that of the last ones, and the mean of the others.
+	Features float64
 }
-
-// Gradients are clipped to this Euclidean norm.
-const clip = 1
 
 // Run trains the student on the images until it does what the teacher does as
 // well as it can, and returns it with other weights: the initializers have the
@@ -164,21 +165,22 @@ type school struct {
 	images  *dataset.Dataset
 	probe   *dataset.Dataset
 
-	teacher  *engine.Program
-	student  *engine.Training
-	from, to string // inputs
-	goals    []*goal
-	params   engine.Params
-	lifted   *onnxgraph.Model // the student with all parameters as initializers
-	average  *moving
-	report   Report
+	teacher   *engine.Program
+	student   *engine.Training
+	from, to  string // inputs
+	goals     []*goal
+	params    engine.Params
+	lifted    *onnxgraph.Model // the student with all parameters as initializers
+	optimizer learn.Optimizer
+	average   *moving
+	report    Report
 }
 
 func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *dataset.Dataset, o Options) (*school, error) {
 	if images.Len() == 0 {
 		return nil, errors.New("distillation needs images, there are none")
 	}
-	s := &school{options: o, images: images, probe: images.Sample(256, o.Seed)}
+	s := &school{options: o, images: images, probe: images.Sample(probed, o.Seed)}
 	s.options.Batch = min(o.Batch, images.Len())
 	big, err := open(teacher, images.Shape())
 	if err != nil {
@@ -198,7 +200,8 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 	if s.params, err = readParams(ctx, small.model); err != nil {
 		return nil, err
 	}
-	s.average = newMoving(s.params, o.Average)
+	s.optimizer = &learn.SGD{Momentum: momentum, Nesterov: true}
+	s.average = newMoving(s.params)
 	run := engine.Options{Workers: o.Workers, Memory: o.Memory, Finite: true}
 	run.Keep = big.kept(s.goals, func(g *goal) string { return g.teacher })
 	if s.teacher, err = engine.Compile(ctx, big.model, run); err != nil {
@@ -212,7 +215,7 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 	s.report = Report{Epochs: o.Epochs, Batch: s.options.Batch, Steps: perEpoch * o.Epochs, Probe: s.probe.Len()}
 	for _, g := range s.goals {
 		if g.feature {
-			s.report.Feature = g.student
+			s.report.Features = append(s.report.Features, g.student)
 		} else {
 			s.report.Logits = g.student
 		}
@@ -224,7 +227,6 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 // time how large what the teacher says is.
 func (s *school) examine(ctx context.Context) (Loss, error) {
 	var loss Loss
-	seen := 0
 	for b, err := range s.probe.Load(ctx, dataset.LoadOptions{Batch: s.options.Batch, Workers: s.options.Workers}) {
 		if err != nil {
 			return loss, err
@@ -236,24 +238,21 @@ func (s *school) examine(ctx context.Context) (Loss, error) {
 		}
 		for i, g := range s.goals {
 			if g.feature {
-				loss.Feature += losses[i] * float64(n)
+				loss.Features += g.share * losses[i] * float64(n) / float64(s.probe.Len())
 			} else {
-				loss.Logits += losses[i] * float64(n)
+				loss.Logits += losses[i] * float64(n) / float64(s.probe.Len())
 			}
 		}
-		seen += n
 	}
-	loss.Feature /= float64(seen)
-	loss.Logits /= float64(seen)
 	return loss, nil
 }
 
-func (s *school) total(l Loss) float64 { return max(s.options.Feature, 0)*l.Feature + l.Logits }
+func (s *school) total(l Loss) float64 { return l.Logits + max(s.options.Feature, 0)*l.Features }
 
 // teach does all steps.
 func (s *school) teach(ctx context.Context) error {
 	o, r := s.options, &s.report
-	rate := learn.Warmup(max(1, r.Steps/20), learn.Cosine(o.Rate, 0, r.Steps))
+	rate := learn.Warmup(r.Steps/20+1, learn.Cosine(o.Rate*length(s.params), 0, r.Steps))
 	seen := make([]float32, 0)
 	for epoch := range o.Epochs {
 		seed := o.Seed + uint64(epoch)
@@ -293,11 +292,11 @@ func (s *school) lesson(ctx context.Context, images []float32, rate float64) (fl
 	if _, err := s.student.Backward(ctx, gradients); err != nil {
 		return 0, err
 	}
-	norm := learn.ClipNorm(s.params, clip)
+	norm := learn.ClipNorm(s.params, longest)
 	if math.IsNaN(norm+loss) || math.IsInf(norm+loss, 0) {
 		return 0, s.astray(fmt.Errorf("the loss is %v and its gradient %v long", loss, norm))
 	}
-	s.options.Optimizer.Step(s.params, rate)
+	s.optimizer.Step(s.params, rate)
 	s.average.add(s.params)
 	return loss, nil
 }

@@ -48,9 +48,9 @@ func (n *network) kept(goals []*goal, name func(*goal) string) []string {
 	return out
 }
 
-// features returns the value that the last pooling over whole images reads, ""
+// pooled returns the value that the last pooling over whole images reads, ""
 // where nothing pools.
-func (n *network) features() string {
+func (n *network) pooled() string {
 	for _, p := range slices.Backward(n.model.Graph.Nodes) {
 		if !p.Is("GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", "ReduceMax") {
 			continue
@@ -111,14 +111,14 @@ func (n *network) beforeSoftmax(name string) string {
 type goal struct {
 	teacher, student string
 	feature          bool
-	weight           float64
+	share            float64 // in the sum of all features
+	weight           float64 // in the sum of all goals
 	temperature      float64 // 0: compare numbers, not distributions
 	scale            float64 // the mean square of the teacher's numbers; 0: not known yet
 }
 
 // goals pairs the values of both networks.
 func goals(teacher, student *network, o Options) ([]*goal, error) {
-	var list []*goal
 	want, logits, err := teacher.output()
 	if err != nil {
 		return nil, err
@@ -131,16 +131,66 @@ func goals(teacher, student *network, o Options) ([]*goal, error) {
 	if logits != also || !a.Equal(b) {
 		return nil, fmt.Errorf("%s: output %q is %v, %s has %v: want one shape", student.model.Path, have, b, teacher.model.Path, a)
 	}
-	g := &goal{teacher: want, student: have, weight: 1}
+	thought := &goal{teacher: want, student: have, weight: 1}
 	if logits {
-		g.temperature = o.Temperature
+		thought.temperature = o.Temperature
 	}
-	list = append(list, g)
-	want, have = teacher.features(), student.features()
-	if o.Feature > 0 && want != "" && have != "" && teacher.types.Of(want).Shape.Equal(student.types.Of(have).Shape) {
-		list = append(list, &goal{teacher: want, student: have, feature: true, weight: o.Feature})
+	if o.Feature < 0 {
+		return []*goal{thought}, nil
 	}
-	return list, nil
+	return append([]*goal{thought}, features(teacher, student, o.Feature)...), nil
+}
+
+// features pairs what the last poolings read, and what blocks leave.
+func features(teacher, student *network, weight float64) []*goal {
+	var list []*goal
+	want, have := teacher.pooled(), student.pooled()
+	if want != "" && have != "" && teacher.types.Of(want).Shape.Equal(student.types.Of(have).Shape) {
+		list = append(list, &goal{teacher: want, student: have, feature: true, share: 1, weight: weight})
+	}
+	names := junctions(teacher, student)
+	names = slices.DeleteFunc(names, func(v string) bool { return v == have })
+	for _, v := range names {
+		share := 1 / float64(len(names))
+		list = append(list, &goal{teacher: v, student: v, feature: true, share: share, weight: share * weight})
+	}
+	return list
+}
+
+// junctions are the values that both networks have, of equal shape, and that
+// several operators read: for each shape the last of them. What reads such a
+// value in the student reads it in the teacher: it does not stand for another.
+func junctions(teacher, student *network) []string {
+	var names []string
+	last := map[string]int{} // by shape, the place in names
+	for _, n := range student.model.Graph.Nodes {
+		v := n.Outputs[0]
+		t, want, readers := student.types.Of(v), teacher.types.Of(v), student.readers(v)
+		if len(readers) < 2 || t.Elem != onnxgraph.Float32 || want.Elem != t.Elem || len(t.Shape) < 3 || !t.Shape.Equal(want.Shape) {
+			continue
+		}
+		known := teacher.readers(v)
+		if slices.ContainsFunc(readers, func(r string) bool { return !slices.Contains(known, r) }) {
+			continue
+		}
+		shape := t.Shape.String()
+		if at, ok := last[shape]; ok {
+			names[at] = v
+			continue
+		}
+		last[shape] = len(names)
+		names = append(names, v)
+	}
+	return names
+}
+
+// readers names the nodes that read a value, by their first outputs.
+func (n *network) readers(value string) []string {
+	var names []string
+	for _, u := range n.model.Graph.Index().Consumers[value] {
+		names = append(names, u.Node.Outputs[0])
+	}
+	return names
 }
 
 // compare returns the loss and its gradient by the student's value, weighted.

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/engine/vec"
 	"github.com/natonnx/natonnx/onnxgraph"
 )
 
@@ -78,10 +79,8 @@ func readParams(ctx context.Context, m *onnxgraph.Model) (engine.Params, error) 
 	}
 	trained := 0
 	for _, name := range params.Names() {
-		for i, v := range params[name].Value {
-			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return nil, &engine.NonFiniteError{Path: m.Path, Value: name, Element: i, Number: v}
-			}
+		if i := vec.FirstNonFinite(params[name].Value); i >= 0 {
+			return nil, &engine.NonFiniteError{Path: m.Path, Value: name, Element: i, Number: params[name].Value[i]}
 		}
 		if !params[name].Frozen {
 			trained++
@@ -96,12 +95,11 @@ func readParams(ctx context.Context, m *onnxgraph.Model) (engine.Params, error) 
 // A moving is the exponential moving average of parameters over the steps.
 type moving struct {
 	values map[string][]float32
-	decay  float64
 	steps  float64
 }
 
-func newMoving(params engine.Params, decay float64) *moving {
-	m := &moving{values: map[string][]float32{}, decay: max(decay, 0)}
+func newMoving(params engine.Params) *moving {
+	m := &moving{values: map[string][]float32{}}
 	for name, x := range params {
 		m.values[name] = make([]float32, len(x.Value))
 		copy(m.values[name], x.Value)
@@ -112,7 +110,7 @@ func newMoving(params engine.Params, decay float64) *moving {
 // add counts the present values in; young averages forget faster.
 func (m *moving) add(params engine.Params) {
 	m.steps++
-	keep := min(m.decay, m.steps/(m.steps+9))
+	keep := min(average, m.steps/(m.steps+9))
 	for name, mean := range m.values {
 		for i, v := range params[name].Value {
 			mean[i] += (v - mean[i]) * float32(1-keep)
@@ -125,4 +123,15 @@ func (m *moving) into(params engine.Params) {
 	for name, mean := range m.values {
 		copy(params[name].Value, mean)
 	}
+}
+
+// length is the Euclidean norm of all that is trained.
+func length(params engine.Params) float64 {
+	sum := 0.0
+	for _, name := range params.Names() { // in a fixed order
+		if x := params[name]; !x.Frozen {
+			sum += vec.Dot(x.Value, x.Value)
+		}
+	}
+	return math.Sqrt(sum)
 }
