@@ -6,7 +6,6 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/onnxgraph"
-	"github.com/natonnx/natonnx/train/refit"
 )
 
 // A network is what is compressed, in two readings of the same cells: as it is
@@ -104,7 +103,7 @@ func (n *network) cut() {
 func (n *network) options(c *cellmap.Cell, s *site) {
 	seen := map[string]bool{}
 	add := func(o option) {
-		p, err := n.patch(n.loose, []choice{{s, &o}})
+		p, err := n.patch(n.loose, []choice{{site: s, option: &o}})
 		if err != nil {
 			return
 		}
@@ -128,11 +127,11 @@ func (n *network) options(c *cellmap.Cell, s *site) {
 				continue
 			}
 			for _, to := range []cellmap.Op{cellmap.Skip, cellmap.Null} {
-				if n.loose.Allowed(cellmap.Move{Cell: c, Edge: id, To: to}) != nil {
+				if to == cellmap.Null && !endsBranch(c, id) || n.loose.Allowed(cellmap.Move{Cell: c, Edge: id, To: to}) != nil {
 					continue
 				}
 				o := option{moves: []cellmap.EdgeID{id}, to: []cellmap.Op{to}}
-				if !n.bypasses(c, id, to) {
+				if to != cellmap.Null || c.Shortcut != cellmap.Identity {
 					add(o)
 					continue
 				}
@@ -146,23 +145,79 @@ func (n *network) options(c *cellmap.Cell, s *site) {
 	}
 }
 
-// bypasses reports whether a move leaves nothing of the cell but its shortcut.
-func (n *network) bypasses(c *cellmap.Cell, id cellmap.EdgeID, to cellmap.Op) bool {
-	last := len(c.Nodes) - 1
-	if to != cellmap.Null || c.Shortcut != cellmap.Identity || id.Node != last+2 || c.Nodes[last].Sum == nil {
-		return false
+// endsBranch reports whether an edge is the last operation of an operand of the
+// cell's closing sum.
+func endsBranch(c *cellmap.Cell, id cellmap.EdgeID) bool {
+	last := len(c.Nodes) + 1
+	for k := id.Node; k < last; {
+		n := c.Nodes[k-2]
+		if len(n.Act) > 0 || n.Edges[0].Op != cellmap.Null && n.Edges[1].Op != cellmap.Null {
+			return false
+		}
+		next := 0
+		for i := k - 1; i < len(c.Nodes) && next == 0; i++ {
+			for _, e := range c.Nodes[i].Edges {
+				if e.From == k && e.Op != cellmap.Null {
+					if e.Op != cellmap.Skip {
+						return false
+					}
+					next = i + 2
+				}
+			}
+		}
+		if next == 0 {
+			return false
+		}
+		k = next
 	}
-	other := c.Nodes[last].Edges[1-id.Slot]
-	return other.Op == cellmap.Skip && other.From == 1
+	return c.Nodes[last-2].Sum != nil
 }
 
-// foldable reports whether a linear operation makes the sum before the cell.
-func (n *network) foldable(s *site) bool { return s.from > 0 }
+// foldable reports whether linear operations make what enters the cell, so that
+// they can learn what the cell did.
+func (n *network) foldable(s *site) bool {
+	return len(feeders(n.loose.Model, before(n.loose.Model, n.cuts[s.from]))) > 0
+}
+
+// before is the value that activations make another one of.
+func before(m *onnxgraph.Model, value string) string {
+	p := m.Graph.Index().Producer[value]
+	for p != nil && p.Is("Relu", "Clip") {
+		value = p.Inputs[0]
+		p = m.Graph.Index().Producer[value]
+	}
+	return value
+}
+
+// feeders are the linear operations that make a value, or are added up to it,
+// by the values that they make.
+func feeders(m *onnxgraph.Model, value string) []string {
+	p := m.Graph.Index().Producer[value]
+	switch {
+	case p == nil:
+		return nil
+	case p.Is("Conv", "Gemm"):
+		return []string{value}
+	case p.Is("BatchNormalization"):
+		return feeders(m, p.Inputs[0])
+	case !p.Is("Add", "Sum"):
+		return nil
+	}
+	var all []string
+	for _, name := range p.Inputs {
+		q := m.Graph.Index().Producer[name]
+		if q != nil && !q.Is("Add", "Sum") && len(m.Graph.Index().Consumers[name]) == 1 {
+			all = append(all, feeders(m, name)...)
+		}
+	}
+	return all
+}
 
 // A choice is an option of a site.
 type choice struct {
 	site   *site
 	option *option
+	number int // of the option
 }
 
 // patch lowers choices on one reading of the network.
@@ -183,17 +238,3 @@ func (n *network) patch(m *cellmap.Map, choices []choice) (*onnxgraph.Patch, err
 	}
 	return m.LowerMended(moves, mends, cellmap.IdentitySkip)
 }
-
-// sum is the value that a cell's last node adds up, before its activation.
-func sum(c *cellmap.Cell) string {
-	last := c.Nodes[len(c.Nodes)-1]
-	switch {
-	case last.Sum != nil:
-		return last.Sum.Outputs[0]
-	case len(last.Act) > 0:
-		return last.Act[0].Inputs[0]
-	}
-	return last.Value
-}
-
-var _ = refit.Report{}

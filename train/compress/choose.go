@@ -1,0 +1,158 @@
+package compress
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/natonnx/natonnx/train/measure"
+	"github.com/natonnx/natonnx/train/search"
+)
+
+// finalists is how many candidates are fitted on all images and compared again.
+const finalists = 3
+
+// A finalist is a candidate fitted on all images.
+type finalist struct {
+	search.Candidate
+	*recovered
+	kl       float64
+	same, of int
+}
+
+// fit fits a candidate wholly, on all images.
+func (c *compression) fit(ctx context.Context, x search.Candidate) (finalist, error) {
+	if c.full == nil {
+		var err error
+		if c.full, err = newRecoverer(ctx, c.network, c.images, c.split, c.Seed, c.Workers); err != nil {
+			return finalist{}, err
+		}
+	}
+	out, err := c.full.recover(ctx, c.choices(x.Choice), whole)
+	if err != nil {
+		return finalist{}, err
+	}
+	first := c.split.Fit + c.split.Held
+	kl, same := divergence(c.full.output(), out.value, first)
+	return finalist{x, out, kl, same, out.value.Len() - first}, nil
+}
+
+// choose picks the candidate to be written: the one of least divergence within
+// the bounds; without bounds, the knee of the front, or the cheapest that keeps
+// MaxDrop where that was asked for.
+func (c *compression) choose(ctx context.Context) (finalist, error) {
+	budget, _ := c.budget()
+	switch {
+	case c.Latency > 0:
+		x, err := c.fastEnough(ctx)
+		if err != nil {
+			return finalist{}, err
+		}
+		return c.fit(ctx, x)
+	case budget > 0:
+		return c.best(ctx, budget)
+	}
+	front := search.Front(c.found)
+	at := len(front) - 1
+	if !c.Cheapest {
+		knee, _ := search.Knee(front)
+		at = slices.IndexFunc(front, func(x search.Candidate) bool { return slices.Equal(x.Choice, knee.Choice) })
+	}
+	return c.keeping(ctx, front[:at+1])
+}
+
+// best fits the best candidates within the budget and takes the best of these.
+func (c *compression) best(ctx context.Context, budget float64) (best finalist, err error) {
+	var within []search.Candidate
+	for _, x := range c.found {
+		if x.Cost <= budget+1e-9 && c.keepsParams(x) {
+			within = append(within, x)
+		}
+	}
+	if len(within) == 0 {
+		return best, search.ErrBudget
+	}
+	slices.SortStableFunc(within, func(a, b search.Candidate) int { return cmp.Compare(a.Loss, b.Loss) })
+	within = within[:min(finalists, len(within))]
+	for i, x := range within {
+		c.Progress(Progress{Stage: "fitting", Done: i, Of: len(within), MAdds: x.Cost})
+		f, err := c.fit(ctx, x)
+		if err != nil {
+			return best, err
+		}
+		if i == 0 || f.kl < best.kl {
+			best = f
+		}
+	}
+	return best, nil
+}
+
+// keepsParams reports whether a candidate keeps both bounds, of which the search
+// knows only the tighter one.
+func (c *compression) keepsParams(x search.Candidate) bool {
+	madds, params := c.cost.MAdds, c.cost.Params
+	for _, ch := range c.choices(x.Choice) {
+		madds -= c.cost.MAdds - ch.option.madds
+		params -= c.cost.Params - ch.option.params
+	}
+	return (c.MAdds == 0 || madds <= c.MAdds) && (c.Params == 0 || params <= c.Params)
+}
+
+// keeping returns the cheapest candidate of a front that loses no more than
+// MaxDrop of its agreement on the images for ranking. Agreement falls along a
+// front, by and large, so the place is found by halving.
+func (c *compression) keeping(ctx context.Context, front []search.Candidate) (best finalist, err error) {
+	low, high := 0, len(front)-1 // front[0] is the network as it was
+	if best, err = c.fit(ctx, front[0]); err != nil {
+		return best, err
+	}
+	for at := high; low < high; at = (low + high + 1) / 2 {
+		c.Progress(Progress{Stage: "fitting", MAdds: front[at].Cost})
+		f, err := c.fit(ctx, front[at])
+		if err != nil {
+			return best, err
+		}
+		if 100*(1-float64(f.same)/float64(f.of)) <= c.MaxDrop {
+			best, low = f, at
+		} else {
+			high = at - 1
+		}
+	}
+	return best, nil
+}
+
+// fastEnough returns the costliest candidate of the front that is as fast as
+// asked for, measured on the runtime.
+func (c *compression) fastEnough(ctx context.Context) (search.Candidate, error) {
+	was, err := c.latency(ctx, c.found[0])
+	if err != nil {
+		return search.Candidate{}, err
+	}
+	for _, x := range search.Front(c.found)[1:] {
+		if x.Cost >= 1 {
+			continue
+		}
+		c.Progress(Progress{Stage: "timing", MAdds: x.Cost})
+		is, err := c.latency(ctx, x)
+		if err != nil {
+			return search.Candidate{}, err
+		}
+		if float64(is) <= c.Latency*float64(was) {
+			return x, nil
+		}
+	}
+	return search.Candidate{}, search.ErrBudget
+}
+
+func (c *compression) latency(ctx context.Context, x search.Candidate) (time.Duration, error) {
+	m, err := c.write(x.Choice, nil)
+	if err != nil {
+		return 0, err
+	}
+	l, err := measure.Timed(ctx, m, measure.LatencyOptions{Runs: 200, Limit: 3 * time.Second}, measure.Options{Runtime: c.Runtime, Workers: c.Workers})
+	if err != nil {
+		return 0, err
+	}
+	return l.Median, nil
+}

@@ -1,0 +1,235 @@
+package compress
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/refit"
+)
+
+// A recoverer recovers candidates in closed form, on fixed images.
+type recoverer struct {
+	*network
+	fitter refit.Fitter
+	split  Split
+	// original holds, for each cut, the original's value for all images.
+	original []*refit.Value
+	cache    *cache
+}
+
+// newRecoverer runs the original on the images.
+func newRecoverer(ctx context.Context, n *network, images *refit.Value, split Split, seed uint64, workers int) (*recoverer, error) {
+	r := &recoverer{network: n, split: split, original: []*refit.Value{images}, cache: newCache(cacheBytes)}
+	r.fitter = refit.Fitter{Original: n.loose.Model, Types: n.types, Fit: split.Fit, Held: split.Held, Workers: workers, Seed: seed}
+	for i := range n.cuts[1:] {
+		v, err := r.fitter.Advance(ctx, n.loose.Model, n.cuts[i], n.cuts[i+1], r.original[i])
+		if err != nil {
+			return nil, err
+		}
+		r.original = append(r.original, v)
+	}
+	return r, nil
+}
+
+// output is the original's output.
+func (r *recoverer) output() *refit.Value { return r.original[len(r.original)-1] }
+
+// A recovered is a candidate with fitted weights.
+type recovered struct {
+	model   *onnxgraph.Model // takes any batch
+	fits    []refit.Weights
+	reports []refit.Report
+	// at is the cut that was reached, and value what stands there, for all images.
+	at    int
+	value *refit.Value
+}
+
+// A reach says which operations are fitted, and how far.
+type reach uint8
+
+const (
+	alone reach = iota // those that end the changed cells; nothing is computed behind the first one
+	ends               // those that end the changed cells and all cells behind them
+	whole              // all from the first changed cell on
+)
+
+// recover lowers choices and fits what is left, from the input to the output.
+func (r *recoverer) recover(ctx context.Context, choices []choice, how reach) (*recovered, error) {
+	p, err := r.patch(r.loose, choices)
+	if err != nil {
+		return nil, err
+	}
+	out := &recovered{at: len(r.cuts) - 1, value: r.output()}
+	if out.model, err = r.loose.Model.Apply(p); err != nil || len(choices) == 0 {
+		return out, err
+	}
+	w := &walk{recoverer: r, recovered: out, how: how, changed: map[int]form{}}
+	for _, c := range choices {
+		w.changed[c.site.from] = c.option.form
+	}
+	if err := w.begin(choices); err != nil {
+		return nil, err
+	}
+	for out.at < len(r.cuts)-1 {
+		if err := w.step(ctx); err != nil {
+			return nil, err
+		}
+		if how == alone {
+			break
+		}
+	}
+	return out, nil
+}
+
+// A walk goes through a candidate from cut to cut.
+type walk struct {
+	*recoverer
+	*recovered
+	how     reach
+	changed map[int]form // by the cut before the cell
+	name    string       // of the value that stands at the cut
+	keys    []string     // by cut: names the choices before it; "": no state is kept there
+}
+
+// begin goes to the first cut at which the candidate differs from the original,
+// or farther, where an earlier candidate began alike.
+func (w *walk) begin(choices []choice) error {
+	first := len(w.cuts)
+	for at := range w.changed {
+		first = min(first, at)
+	}
+	for w.changed[first] == folded {
+		first--
+	}
+	w.at, w.name, w.value = first, w.cuts[first], w.original[first]
+	if w.how != ends {
+		return nil
+	}
+	w.keys = keys(len(w.cuts), choices)
+	for i := len(w.cuts) - 1; i > first; i-- {
+		if w.changed[i] == folded {
+			continue
+		}
+		if s := w.cache.get(w.keys[i]); s != nil {
+			m, err := refit.Apply(w.model, s.fits)
+			if err != nil {
+				return err
+			}
+			w.model, w.fits, w.at, w.name, w.value = m, s.fits, i, s.name, s.value
+			return nil
+		}
+	}
+	return nil
+}
+
+// step fits and computes up to the next cut that is not in the middle of
+// something folded.
+func (w *walk) step(ctx context.Context) error {
+	i, j := w.at, w.at+1
+	_, touched := w.changed[i]
+	stands := map[string]string{}
+	for ; j < len(w.cuts)-1 && w.changed[j] == folded; j++ {
+		stands[before(w.model, w.current(i, j))] = before(w.loose.Model, w.cuts[j+1])
+		touched = true
+	}
+	end := w.current(i, j)
+	if touched {
+		stands[before(w.model, end)] = before(w.loose.Model, w.cuts[j])
+	}
+	if touched || w.how != alone {
+		outputs, err := w.outputs(w.name, end)
+		if err != nil {
+			return err
+		}
+		s := refit.Stretch{From: w.name, Original: w.cuts[i], Outputs: outputs, Stands: stands}
+		m, fits, reports, err := w.fitter.Stretch(ctx, w.model, s, w.original[i], w.value)
+		if err != nil {
+			return err
+		}
+		w.model, w.fits, w.reports = m, append(slices.Clip(w.fits), fits...), append(w.reports, reports...)
+	}
+	value, err := w.fitter.Advance(ctx, w.model, w.name, end, w.value)
+	if err != nil {
+		return err
+	}
+	w.at, w.name, w.value = j, end, value
+	if w.how == ends {
+		w.cache.put(w.keys[j], &state{w.fits, w.name, w.value})
+	}
+	return nil
+}
+
+// current is what the rewritten network calls cut j of the original; where the
+// cells between i and j are folded it may have no value of that name.
+func (w *walk) current(i, j int) string {
+	for ; j > i; j-- {
+		if w.model.Graph.Index().Producer[w.cuts[j]] != nil {
+			return w.cuts[j]
+		}
+	}
+	return w.name
+}
+
+// outputs are the operations to be fitted between two values, by what they make.
+func (w *walk) outputs(from, to string) ([]string, error) {
+	if from == to {
+		return nil, nil
+	}
+	if w.how != whole {
+		return feeders(w.model, before(w.model, to)), nil
+	}
+	part, err := w.model.Extract([]*onnxgraph.Value{{Name: from}}, []string{to})
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, n := range part.Graph.Nodes {
+		if n.Is("Conv", "Gemm") {
+			all = append(all, n.Outputs[0])
+		}
+	}
+	return all, nil
+}
+
+// divergence is the mean Kullback-Leibler divergence, in nats, of the softmax of
+// two networks' outputs, over the samples from first on; and on how many of them
+// the top classes agree.
+func divergence(original, now *refit.Value, first int) (kl float64, same int) {
+	n := original.Len()
+	for i := first; i < n; i++ {
+		p, q := original.Slice(i, i+1).Data, now.Slice(i, i+1).Data
+		lp, lq := logSoftmax(p), logSoftmax(q)
+		for k := range lp {
+			kl += math.Exp(lp[k]) * (lp[k] - lq[k])
+		}
+		if top(p) == top(q) {
+			same++
+		}
+	}
+	return kl / float64(n-first), same
+}
+
+func logSoftmax(x []float32) []float64 {
+	most := float64(slices.Max(x))
+	sum, y := 0.0, make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v) - most
+		sum += math.Exp(y[i])
+	}
+	for i := range y {
+		y[i] -= math.Log(sum)
+	}
+	return y
+}
+
+func top(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
