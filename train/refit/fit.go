@@ -24,9 +24,12 @@ type Fitter struct {
 }
 
 // A Stretch is a part of a rewritten network whose operations are to be fitted,
-// between two values that the original has too.
+// from a value that the original has too, perhaps
+// under another name.
 type Stretch struct {
-	From, To string
+	From string
+	// Original is what the original calls From.
+	Original string
 	// Outputs are the values that the operations to be fitted make, in order.
 	Outputs []string
 	// Stands says for values of the rewritten network that have to do as others
@@ -64,7 +67,7 @@ func (f *Fitter) Stretch(ctx context.Context, m *onnxgraph.Model, s Stretch, ori
 		if g == nil {
 			continue
 		}
-		report, err := f.fit(ctx, m, g, s.From, original, now)
+		report, err := f.fit(ctx, m, g, s, original, now)
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("%s: %v: %w", m.Path, n, err)
 		}
@@ -200,13 +203,13 @@ func invertible(scale []float32) bool {
 }
 
 // fit fits one operation, in place.
-func (f *Fitter) fit(ctx context.Context, m *onnxgraph.Model, g *goal, from string, original, now *Value) (Report, error) {
+func (f *Fitter) fit(ctx context.Context, m *onnxgraph.Model, g *goal, s Stretch, original, now *Value) (Report, error) {
 	read := g.node.Inputs[0]
-	want, err := newPart(ctx, f.Original, f.Types, from, []string{g.target}, f.Workers)
+	want, err := newPart(ctx, f.Original, f.Types, s.Original, []string{g.target}, f.Workers)
 	if err != nil {
 		return Report{}, err
 	}
-	has, err := newPart(ctx, m, m.Infer(), from, append([]string{read}, g.others...), f.Workers)
+	has, err := newPart(ctx, m, m.Infer(), s.From, append([]string{read}, g.others...), f.Workers)
 	if err != nil {
 		return Report{}, err
 	}
@@ -216,14 +219,14 @@ func (f *Fitter) fit(ctx context.Context, m *onnxgraph.Model, g *goal, from stri
 	if err != nil {
 		return Report{}, err
 	}
-	s, err := d.solve(cpu.NewTeam(f.Workers))
+	fitted, err := d.solve(cpu.NewTeam(f.Workers))
 	if err != nil {
 		return Report{}, err
 	}
-	if s.alpha > 0 {
-		g.take(s.weights)
+	if fitted.alpha > 0 {
+		g.take(fitted.weights)
 	}
-	return Report{g.node.Outputs[0], s.alpha, s.before, s.after}, nil
+	return Report{g.node.Outputs[0], fitted.alpha, fitted.before, fitted.after}, nil
 }
 
 // take stores weights of the form [channel][unknowns, bias].

@@ -87,3 +87,19 @@ func (p *part) all(ctx context.Context, x *Value, name string) (*Value, error) {
 	})
 	return v, err
 }
+
+// Advance computes a value of a network from another one, for all samples.
+func (f *Fitter) Advance(ctx context.Context, m *onnxgraph.Model, from, to string, x *Value) (*Value, error) {
+	if from == to {
+		return x, nil
+	}
+	types := f.Types
+	if m != f.Original {
+		types = m.Infer()
+	}
+	p, err := newPart(ctx, m, types, from, []string{to}, f.Workers)
+	if err != nil {
+		return nil, err
+	}
+	return p.all(ctx, x, to)
+}
