@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/engine/learn"
@@ -51,8 +52,10 @@ type Options struct {
 	// learn its running ones; else these stay as they are.
 	BatchStatistics bool
 	Seed            uint64
-	Workers         int   // cores; 0: all
-	Memory          int64 // the most that the values of a step may take, in bytes; 0: no limit
+	Workers         int // cores; 0: all
+	// Memory is the most that the values of either network may take, in bytes; 0:
+	// no limit. Where a batch takes more, it goes through in parts.
+	Memory int64
 	// Progress is told, after each step, the loss of its images.
 	Progress func(done, total int, loss float64)
 }
@@ -95,6 +98,7 @@ func (o Options) withDefaults() (Options, error) {
 type Report struct {
 	Epochs, Steps, Batch int      // as planned
 	Done                 int      // steps that were done
+	Part                 int      // images of a batch that were looked at at a time
 	Logits               string   // the student's logits
 	Features             []string // the student's values that were matched beside them
 	Probe                int      // images on which these were measured, as they are:
@@ -131,7 +135,11 @@ func Run(ctx context.Context, teacher, student *onnxgraph.Model, images *dataset
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.fit(ctx); err != nil {
+		return nil, nil, err
+	}
 	r := &s.report
+	r.Part = s.part
 	if r.Before, err = s.examine(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -172,6 +180,7 @@ type school struct {
 	params    engine.Params
 	lifted    *onnxgraph.Model // the student with all parameters as initializers
 	optimizer learn.Optimizer
+	part      int // images that are looked at at a time
 	average   *moving
 	report    Report
 }
@@ -231,16 +240,16 @@ func (s *school) examine(ctx context.Context) (Loss, error) {
 		if err != nil {
 			return loss, err
 		}
-		n := len(b.Indices)
-		losses, err := s.compare(ctx, b.Images, n)
+		losses, err := s.look(ctx, b.Images, nil)
 		if err != nil {
 			return loss, err
 		}
+		share := float64(len(b.Indices)) / float64(s.probe.Len())
 		for i, g := range s.goals {
 			if g.feature {
-				loss.Features += g.share * losses[i] * float64(n) / float64(s.probe.Len())
+				loss.Features += share * g.share * losses[i]
 			} else {
-				loss.Logits += losses[i] * float64(n) / float64(s.probe.Len())
+				loss.Logits += share * losses[i]
 			}
 		}
 	}
@@ -280,7 +289,7 @@ func (s *school) teach(ctx context.Context) error {
 
 // lesson is one step.
 func (s *school) lesson(ctx context.Context, images []float32, rate float64) (float64, error) {
-	losses, gradients, err := s.forward(ctx, images, s.options.Batch)
+	losses, norm, err := s.slope(ctx, images)
 	if err != nil {
 		return 0, s.astray(err)
 	}
@@ -288,17 +297,40 @@ func (s *school) lesson(ctx context.Context, images []float32, rate float64) (fl
 	for i, g := range s.goals {
 		loss += g.weight * losses[i]
 	}
-	s.params.ZeroGrad()
-	if _, err := s.student.Backward(ctx, gradients); err != nil {
-		return 0, err
-	}
-	norm := learn.ClipNorm(s.params, longest)
 	if math.IsNaN(norm+loss) || math.IsInf(norm+loss, 0) {
 		return 0, s.astray(fmt.Errorf("the loss is %v and its gradient %v long", loss, norm))
 	}
 	s.optimizer.Step(s.params, rate)
 	s.average.add(s.params)
 	return loss, nil
+}
+
+// slope works out the losses of images and the gradients of all parameters,
+// shortened, and returns how long these were.
+func (s *school) slope(ctx context.Context, images []float32) (losses []float64, norm float64, err error) {
+	s.params.ZeroGrad()
+	losses, err = s.look(ctx, images, func(gradients map[string]*engine.Tensor) error {
+		_, err := s.student.Backward(ctx, gradients)
+		return err
+	})
+	return losses, learn.ClipNorm(s.params, longest), err
+}
+
+// fit finds out how many images of a batch the memory allows at a time.
+func (s *school) fit(ctx context.Context) error {
+	for b, err := range s.probe.Load(ctx, dataset.LoadOptions{Batch: s.options.Batch, Workers: s.options.Workers}) {
+		if err != nil {
+			return err
+		}
+		size := len(b.Images) / len(b.Indices)
+		for s.part = len(b.Indices); ; s.part = (s.part + 1) / 2 {
+			_, _, err = s.slope(ctx, b.Images[:s.part*size])
+			if full := new(*engine.MemoryError); !errors.As(err, full) || s.part == 1 {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // astray says what to do about numbers that are not finite.
@@ -310,32 +342,49 @@ func (s *school) astray(err error) error {
 	return fmt.Errorf("distillation diverged in step %d of %d at rate %g: %w; a lower rate may help", s.report.Done+1, s.report.Steps, s.options.Rate, err)
 }
 
-// compare returns the losses of a batch.
-func (s *school) compare(ctx context.Context, images []float32, n int) ([]float64, error) {
-	losses, _, err := s.forward(ctx, images, n)
-	return losses, err
+// look shows images to both networks, as many at a time as the memory allows,
+// and returns the loss of each goal, the mean over the images. back, if not nil,
+// is given the gradients of each part's weighted loss by the student's values.
+func (s *school) look(ctx context.Context, images []float32, back func(map[string]*engine.Tensor) error) ([]float64, error) {
+	losses := make([]float64, len(s.goals))
+	size := 1
+	for _, d := range s.images.Shape() {
+		size *= d
+	}
+	for part := range slices.Chunk(images, s.part*size) {
+		share := float64(len(part)) / float64(len(images))
+		if err := s.lookAt(ctx, part, len(part)/size, share, losses, back); err != nil {
+			return nil, err
+		}
+	}
+	return losses, nil
 }
 
-// forward shows n images to both, and returns for each goal the loss, and the
-// gradients by the student's values, weighted.
-func (s *school) forward(ctx context.Context, images []float32, n int) ([]float64, map[string]*engine.Tensor, error) {
+// lookAt adds the losses of n images, which are that share of all.
+func (s *school) lookAt(ctx context.Context, images []float32, n int, share float64, losses []float64, back func(map[string]*engine.Tensor) error) error {
 	x, err := engine.New(append([]int{n}, s.images.Shape()...), images)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	want, err := s.teacher.Run(ctx, map[string]*engine.Tensor{s.from: x})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	have, err := s.student.Forward(ctx, map[string]*engine.Tensor{s.to: x})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	losses, gradients := make([]float64, len(s.goals)), map[string]*engine.Tensor{}
+	gradients := map[string]*engine.Tensor{}
 	for i, g := range s.goals {
-		if losses[i], gradients[g.student], err = g.compare(have[g.student], want[g.teacher]); err != nil {
-			return nil, nil, err
+		loss, gradient, err := g.compare(have[g.student], want[g.teacher], share)
+		if err != nil {
+			return err
 		}
+		losses[i] += share * loss
+		gradients[g.student] = gradient
 	}
-	return losses, gradients, nil
+	if back == nil {
+		return nil
+	}
+	return back(gradients)
 }

@@ -252,8 +252,9 @@ func TestGradientIsTheSlope(t *testing.T) {
 		must(t, err)
 		x = append(x, b.Images...)
 	}
+	must(t, s.fit(ctx))
 	loss := func() float64 {
-		losses, _, err := s.forward(ctx, x, 8)
+		losses, err := s.look(ctx, x, nil)
 		must(t, err)
 		sum := 0.0
 		for i, g := range s.goals {
@@ -261,11 +262,11 @@ func TestGradientIsTheSlope(t *testing.T) {
 		}
 		return sum
 	}
-	loss() // fixes the scale
-	_, gradients, err := s.forward(ctx, x, 8)
-	must(t, err)
 	s.params.ZeroGrad()
-	_, err = s.student.Backward(ctx, gradients)
+	_, err = s.look(ctx, x, func(gradients map[string]*engine.Tensor) error {
+		_, err := s.student.Backward(ctx, gradients)
+		return err
+	})
 	must(t, err)
 	for _, name := range s.params.Names() {
 		p := s.params[name]
@@ -306,6 +307,24 @@ func TestRunIsInterrupted(t *testing.T) {
 	}
 	if out, r, err := Run(ctx, teacher, student, images, quick); !errors.Is(err, context.Canceled) || out != nil || r != nil {
 		t.Errorf("begun when interrupted: got %v, %v, %v", out, r, err)
+	}
+}
+
+// A batch that the memory does not hold goes through in parts, to the same end.
+func TestRunInParts(t *testing.T) {
+	ctx := context.Background()
+	teacher, student, images := small(t, 1), small(t, 2), pictures(t, 40)
+	o := Options{Epochs: 1, Batch: 20}
+	whole, a, err := Run(ctx, teacher, student, images, o)
+	must(t, err)
+	o.Memory = 6 << 20
+	parts, b, err := Run(ctx, teacher, student, images, o)
+	must(t, err)
+	if a.Part != 20 || b.Part >= 20 || b.Part < 2 {
+		t.Errorf("%d and %d images at a time, want 20 and fewer", a.Part, b.Part)
+	}
+	if moved, apart := distance(t, student, whole, images), distance(t, whole, parts, images); apart > moved/100 {
+		t.Errorf("in parts, outputs are off by %g, training moved them by %g", apart, moved)
 	}
 }
 
@@ -451,7 +470,7 @@ func TestRunRefuses(t *testing.T) {
 		{"a rate that is no number", good, good, images, Options{Rate: math.NaN()}, "want numbers that are not negative"},
 		{"mixing too much", good, good, images, Options{Augment: &Augment{Mix: 2}}, "want shares from 0 to 1"},
 		{"a rate that is too high", good, small(t, 2), images, Options{Epochs: 4, Batch: 4, Rate: 1e20}, "a lower rate may help"},
-		{"too little memory", good, good, images, Options{Memory: 1000}, "memory"},
+		{"too little memory", good, good, images, Options{Memory: 10000}, "memory"},
 	} {
 		out, r, err := Run(context.Background(), c.teacher, c.student, c.images, c.options)
 		if err == nil || !strings.Contains(err.Error(), c.want) || out != nil || r != nil {

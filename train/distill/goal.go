@@ -1,12 +1,14 @@
 package distill
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/engine/learn"
+	"github.com/natonnx/natonnx/engine/vec"
 	"github.com/natonnx/natonnx/onnxgraph"
 )
 
@@ -193,39 +195,29 @@ func (n *network) readers(value string) []string {
 	return names
 }
 
-// compare returns the loss and its gradient by the student's value, weighted.
-func (g *goal) compare(have, want *engine.Tensor) (float64, *engine.Tensor, error) {
+// compare returns the loss, and its gradient by the student's value times share
+// and the goal's weight.
+func (g *goal) compare(have, want *engine.Tensor, share float64) (float64, *engine.Tensor, error) {
+	var loss float64
+	var gradient *engine.Tensor
+	var err error
+	by := 1.0
 	if g.temperature > 0 {
-		return g.weighted(1)(learn.Distill(have, want, g.temperature))
+		loss, gradient, err = learn.Distill(have, want, g.temperature)
+	} else {
+		g.scale = cmp.Or(g.scale, meanSquare(want.Float32s()))
+		loss, gradient, err = learn.MeanSquared(have, want)
+		by = 1 / g.scale
 	}
-	if g.scale == 0 {
-		g.scale = meanSquare(want.Float32s())
+	if err != nil {
+		return 0, nil, err
 	}
-	return g.weighted(1 / g.scale)(learn.MeanSquared(have, want))
-}
-
-// weighted scales a loss, and its gradient by the goal's weight besides.
-func (g *goal) weighted(by float64) func(float64, *engine.Tensor, error) (float64, *engine.Tensor, error) {
-	return func(loss float64, gradient *engine.Tensor, err error) (float64, *engine.Tensor, error) {
-		if err != nil {
-			return 0, nil, err
-		}
-		d, w := gradient.Float32s(), float32(by*g.weight)
-		for i := range d {
-			d[i] *= w
-		}
-		return loss * by, gradient, nil
-	}
+	d := gradient.Float32s()
+	vec.Scale(d, d, float32(by*share*g.weight))
+	return by * loss, gradient, nil
 }
 
 // meanSquare is 1 where all numbers are zero.
 func meanSquare(x []float32) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += float64(v) * float64(v)
-	}
-	if sum == 0 {
-		return 1
-	}
-	return sum / float64(len(x))
+	return cmp.Or(vec.Dot(x, x)/float64(len(x)), 1)
 }
