@@ -206,6 +206,7 @@ func (c *compression) search(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.fitter.Quick = true
 	budget, params := c.budget()
 	c.searched, err = newSearched(ctx, r, params, budget, func(done, of int) {
 		c.Progress(Progress{Stage: "looking at cells", Done: done, Of: of})

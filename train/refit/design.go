@@ -19,22 +19,30 @@ type design struct {
 	rows int
 	room int // rows that x and z have room for
 	held int // the rows from there on are held back
+	effort
 	// low and high cut off the result; infinite where nothing does.
 	low, high float64
 }
 
-// elementsLimit bounds a design, in elements of x; rowsPerUnknown says how many
-// rows are enough.
-const (
-	elementsLimit  = 40 << 20
-	rowsPerUnknown = 64
-	leastRows      = 8 << 10
+// elementsLimit bounds a design, in elements of x.
+const elementsLimit = 40 << 20
+
+// An effort says how much work a fit is worth.
+type effort struct {
+	rowsPerUnknown, leastRows int
+	alphas                    []float64 // the regularizations that are tried
+	rounds                    int       // of letting go of targets beyond the limits
+}
+
+var (
+	thorough = effort{64, 8 << 10, []float64{1e-4, 1e-3, 1e-2, 1e-1}, 3}
+	quick    = effort{20, 4 << 10, []float64{1e-3, 3e-2}, 1}
 )
 
 // newDesign makes room for rows from that many samples.
-func newDesign(l *linear, samples, positions int) (d *design, perSample int) {
-	d = &design{l: l, k: l.unknowns() + 1, low: math.Inf(-1), high: math.Inf(1)}
-	want := max(leastRows, rowsPerUnknown*d.k)
+func newDesign(l *linear, samples, positions int, e effort) (d *design, perSample int) {
+	d = &design{l: l, k: l.unknowns() + 1, effort: e, low: math.Inf(-1), high: math.Inf(1)}
+	want := max(e.leastRows, e.rowsPerUnknown*d.k)
 	want = min(want, elementsLimit/(d.k*l.groups))
 	perSample = max(1, min(positions, (want+samples-1)/samples))
 	d.room = perSample * samples
@@ -118,9 +126,6 @@ type solution struct {
 	before, after float64
 }
 
-// alphas are the regularizations that are tried.
-var alphas = []float64{1e-4, 1e-3, 1e-2, 1e-1}
-
 // solve fits all groups.
 func (d *design) solve(team *cpu.Team) (solution, error) {
 	l := d.l
@@ -144,12 +149,14 @@ type regression struct {
 	xh, zh    []float32 // held-back rows
 	w0        []float32 // [out][k]
 	low, high float64
+	effort
+	base []float32 // what w0 predicts of the fitted rows
 }
 
 func (d *design) group(g int) *regression {
 	l := d.l
 	x, z := d.x[g*d.room*d.k:][:d.rows*d.k], d.z[g*d.room*l.out:][:d.rows*l.out]
-	r := &regression{k: d.k, out: l.out, low: d.low, high: d.high,
+	r := &regression{k: d.k, out: l.out, low: d.low, high: d.high, effort: d.effort,
 		x: x[:d.held*d.k], z: z[:d.held*l.out], xh: x[d.held*d.k:], zh: z[d.held*l.out:], w0: make([]float32, l.out*d.k)}
 	for o := range l.out {
 		row := r.w0[o*d.k:]
@@ -166,7 +173,7 @@ func (r *regression) solve(team *cpu.Team) solution {
 	gram := r.gram(team)
 	right := r.right(team, r.w0)
 	var factor mat.Cholesky
-	for _, alpha := range alphas {
+	for _, alpha := range r.alphas {
 		w, ok := r.step(gram, right, alpha, &factor)
 		if !ok {
 			continue
@@ -179,7 +186,7 @@ func (r *regression) solve(team *cpu.Team) solution {
 		return best
 	}
 	w := best.weights
-	for range 3 {
+	for range r.rounds {
 		next, ok := r.step(gram, r.right(team, w), best.alpha, &factor)
 		if !ok {
 			break
@@ -243,11 +250,17 @@ func (r *regression) gram(team *cpu.Team) []float64 {
 // right is xᵀ(z - x w₀) in which targets beyond a limit give way to what the
 // weights w predict, as far as that lies beyond it too.
 func (r *regression) right(team *cpu.Team, w []float32) []float64 {
-	now, base := r.predict(team, r.x, w), r.predict(team, r.x, r.w0)
-	low, high := float32(r.low), float32(r.high)
-	first := &w[0] == &r.w0[0]
+	if r.base == nil {
+		r.base = r.predict(team, r.x, r.w0)
+	}
+	now, low, high := r.base, float32(r.low), float32(r.high)
+	later := &w[0] != &r.w0[0]
+	if later {
+		now = r.predict(team, r.x, w)
+	}
+	rest := make([]float32, len(r.z))
 	for i, z := range r.z {
-		if !first {
+		if later {
 			switch {
 			case z <= low:
 				z = min(now[i], low)
@@ -255,11 +268,11 @@ func (r *regression) right(team *cpu.Team, w []float32) []float64 {
 				z = max(now[i], high)
 			}
 		}
-		base[i] = z - base[i]
+		rest[i] = z - r.base[i]
 	}
 	sum, piece := make([]float64, r.k*r.out), make([]float32, r.k*r.out)
 	r.slabs(func(first, rows int) {
-		conv.MultiplyATB(team, rows, r.k, r.out, piece, r.x[first*r.k:][:rows*r.k], base[first*r.out:][:rows*r.out])
+		conv.MultiplyATB(team, rows, r.k, r.out, piece, r.x[first*r.k:][:rows*r.k], rest[first*r.out:][:rows*r.out])
 		accumulate(sum, piece)
 	})
 	return sum

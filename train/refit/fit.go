@@ -19,8 +19,10 @@ type Fitter struct {
 	// Fit and Held are how many samples the regression sees, and how many after
 	// those are held back to choose its regularization.
 	Fit, Held int
-	Workers   int // cores; 0: all
-	Seed      uint64
+	// Quick fits on fewer positions and tries less, for candidates that are compared.
+	Quick   bool
+	Workers int // cores; 0: all
+	Seed    uint64
 }
 
 // A Stretch is a part of a rewritten network whose operations are to be fitted,
@@ -249,7 +251,11 @@ func (f *Fitter) collect(ctx context.Context, g *goal, want, has *part, read str
 			h, w := plane(in)
 			oh, ow := plane(z)
 			if d == nil {
-				d, per = newDesign(g.linear, samples, oh*ow)
+				effort := thorough
+				if f.Quick {
+					effort = quick
+				}
+				d, per = newDesign(g.linear, samples, oh*ow, effort)
 				d.low, d.high = g.low, g.high
 			}
 			for i := range last - first {

@@ -106,7 +106,7 @@ func TestStretchFindsTheWeightsThatWereLost(t *testing.T) {
 // objective itself: no small change of any weight may lower it.
 func TestStepMinimizesTheRidge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	r := &regression{k: 7, out: 2, low: math.Inf(-1), high: math.Inf(1)}
+	r := &regression{k: 7, out: 2, low: math.Inf(-1), high: math.Inf(1), effort: thorough}
 	fill := func(n int) []float32 {
 		v := make([]float32, n)
 		for i := range v {
@@ -162,7 +162,7 @@ func TestLimitsLetGo(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	trial := func(low float64) *regression {
 		rng = rand.New(rand.NewPCG(7, 8))
-		r := &regression{k: 3, out: 1, low: low, high: math.Inf(1), w0: make([]float32, 3)}
+		r := &regression{k: 3, out: 1, low: low, high: math.Inf(1), effort: thorough, w0: make([]float32, 3)}
 		for range 600 {
 			a, b := rng.NormFloat64(), rng.NormFloat64()
 			r.x = append(r.x, float32(a), float32(b), 1)
