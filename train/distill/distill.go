@@ -147,7 +147,6 @@ func Run(ctx context.Context, teacher, student *onnxgraph.Model, images *dataset
 	if err != nil && (ctx.Err() == nil || r.Done == 0) {
 		return nil, nil, err
 	}
-	s.average.into(s.params)
 	out, failed := s.graduate(context.WithoutCancel(ctx), student)
 	if failed != nil {
 		return nil, nil, failed
@@ -155,13 +154,24 @@ func Run(ctx context.Context, teacher, student *onnxgraph.Model, images *dataset
 	return out, r, err
 }
 
-// graduate returns the student with its new weights, if these are better.
+// graduate returns the student with the last weights or the average of the
+// latest ones, whichever are better, if they are better than those it had.
 func (s *school) graduate(ctx context.Context, student *onnxgraph.Model) (*onnxgraph.Model, error) {
-	var err error
-	if s.report.After, err = s.examine(ctx); err != nil {
+	last, err := s.examine(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if s.report.Improved = s.total(s.report.After) < s.total(s.report.Before); !s.report.Improved {
+	s.average.swap(s.params)
+	mean, err := s.examine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &s.report
+	if r.After = mean; s.total(last) < s.total(mean) {
+		r.After = last
+		s.average.swap(s.params)
+	}
+	if r.Improved = s.total(r.After) < s.total(r.Before); !r.Improved {
 		return student, nil
 	}
 	return write(s.lifted, s.params)
@@ -290,15 +300,18 @@ func (s *school) teach(ctx context.Context) error {
 // lesson is one step.
 func (s *school) lesson(ctx context.Context, images []float32, rate float64) (float64, error) {
 	losses, norm, err := s.slope(ctx, images)
+	if nonFinite := new(engine.NonFiniteError); errors.As(err, &nonFinite) && s.report.Done > 0 {
+		return 0, s.diverged(err)
+	}
 	if err != nil {
-		return 0, s.astray(err)
+		return 0, err
 	}
 	loss := 0.0
 	for i, g := range s.goals {
 		loss += g.weight * losses[i]
 	}
 	if math.IsNaN(norm+loss) || math.IsInf(norm+loss, 0) {
-		return 0, s.astray(fmt.Errorf("the loss is %v and its gradient %v long", loss, norm))
+		return 0, s.diverged(fmt.Errorf("the loss is %v and its gradient %v long", loss, norm))
 	}
 	s.optimizer.Step(s.params, rate)
 	s.average.add(s.params)
@@ -333,12 +346,7 @@ func (s *school) fit(ctx context.Context) error {
 	return nil
 }
 
-// astray says what to do about numbers that are not finite.
-func (s *school) astray(err error) error {
-	var nonFinite *engine.NonFiniteError
-	if s.report.Done == 0 || !errors.As(err, &nonFinite) && errors.Unwrap(err) != nil {
-		return err
-	}
+func (s *school) diverged(err error) error {
 	return fmt.Errorf("distillation diverged in step %d of %d at rate %g: %w; a lower rate may help", s.report.Done+1, s.report.Steps, s.options.Rate, err)
 }
 

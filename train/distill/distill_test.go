@@ -507,3 +507,22 @@ func TestRunTakesDialects(t *testing.T) {
 		}
 	}
 }
+
+// The average of weights forgets where they began, lags behind where they go, and
+// changes places with them in the memory that programs read.
+func TestMoving(t *testing.T) {
+	value := []float32{5}
+	params := engine.Params{"w": {Dims: []int{1}, Value: value}}
+	m := newMoving(params)
+	for i := range 3000 {
+		value[0] = float32(i) / 3000
+		m.add(params)
+	}
+	m.swap(params)
+	if mean := value[0]; mean < 0.7 || mean > 0.9 {
+		t.Errorf("the average of 0 to 1 over 3000 steps is %v, want some 500 steps less than 1", mean)
+	}
+	if m.swap(params); value[0] != float32(2999)/3000 {
+		t.Errorf("swapped twice, the value is %v", value[0])
+	}
+}

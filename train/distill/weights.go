@@ -118,10 +118,13 @@ func (m *moving) add(params engine.Params) {
 	}
 }
 
-// into sets the parameters to their averages.
-func (m *moving) into(params engine.Params) {
+// swap exchanges the parameters' values and their averages, in place: programs
+// hold on to the parameters' memory.
+func (m *moving) swap(params engine.Params) {
 	for name, mean := range m.values {
-		copy(params[name].Value, mean)
+		for i, v := range params[name].Value {
+			params[name].Value[i], mean[i] = mean[i], v
+		}
 	}
 }
 
