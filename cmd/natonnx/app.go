@@ -32,7 +32,7 @@ func newTool() *tool {
 	t := &tool{in: os.Stdin, out: bufio.NewWriterSize(os.Stdout, 1<<16), log: os.Stderr}
 	t.verbs = []*cli.Command{
 		t.optimizeCommand(), t.planCommand(), t.inspectCommand(), t.cellsCommand(), t.evalCommand(),
-		t.checkCommand(), t.diffCommand(), t.batchCommand(),
+		t.checkCommand(), t.diffCommand(), t.explainCommand(), t.replayCommand(), t.batchCommand(),
 		t.trainCommand(), t.policyCommand(), t.doctorCommand(), t.versionCommand(), t.completionCommand(),
 	}
 	eachCommand(t.verbs, func(c *cli.Command) {

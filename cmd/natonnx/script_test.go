@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	json FILE [PATH VALUE]       FILE is JSON, and has that value at a.b.0.c
 //	schema FILE NAME             FILE is a document of docs/schema/NAME.json
 //	metadata FILE KEY VALUE      a model has that entry of metadata_props
+//	note FILE KEY VALUE          set that entry of a model's metadata_props
 //	empty FOLDER                 a folder has nothing in it
 //	cut FILE BYTES               shorten a file
 //	table FILE                   make a table like that of NAS-Bench-201
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exitsWith, "network": network, "external": external, "decides": decides, "json": isJSON, "schema": followsSchema,
-			"metadata": metadata, "empty": empty, "cut": cut, "table": benchTable, "records": records, "arrays": arrays,
+			"metadata": metadata, "note": note, "empty": empty, "cut": cut, "table": benchTable, "records": records, "arrays": arrays,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COLUMNS", "80")
@@ -208,6 +209,15 @@ func metadata(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no %s in %v", args[1], m.Metadata)
+}
+
+func note(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	m, err := onnxgraph.Open(path)
+	ts.Check(err)
+	m, err = m.Apply(&onnxgraph.Patch{Rule: "test", Metadata: []onnxgraph.Property{{Key: args[1], Value: args[2]}}})
+	ts.Check(err)
+	ts.Check(m.Save(context.Background(), path))
 }
 
 func empty(ts *testscript.TestScript, _ bool, args []string) {
