@@ -17,8 +17,8 @@
 // and consistent, CVPR 2022).
 //
 // Steps are those of stochastic gradient descent with Nesterov's momentum, along
-// gradients of one length, a share of that of all weights, so that one rate
-// serves networks with and without normalization.
+// gradients that are shortened to one length, a share of that of all weights, so
+// that one rate serves networks with and without normalization.
 package distill
 
 import (
@@ -73,7 +73,6 @@ const (
 const (
 	momentum = 0.9
 	average  = 0.998 // decay of the moving average of the weights, per step
-	longest  = 1     // gradients are shortened to this
 	probed   = 256   // images that the report is measured on, at most
 )
 
@@ -189,6 +188,7 @@ type school struct {
 	goals     []*goal
 	params    engine.Params
 	lifted    *onnxgraph.Model // the student with all parameters as initializers
+	length    float64          // of all weights, at first
 	optimizer learn.Optimizer
 	part      int // images that are looked at at a time
 	average   *moving
@@ -219,6 +219,7 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 	if s.params, err = readParams(ctx, small.model); err != nil {
 		return nil, err
 	}
+	s.length = cmp.Or(length(s.params), 1)
 	s.optimizer = &learn.SGD{Momentum: momentum, Nesterov: true}
 	s.average = newMoving(s.params)
 	run := engine.Options{Workers: o.Workers, Memory: o.Memory, Finite: true}
@@ -271,7 +272,8 @@ func (s *school) total(l Loss) float64 { return l.Logits + max(s.options.Feature
 // teach does all steps.
 func (s *school) teach(ctx context.Context) error {
 	o, r := s.options, &s.report
-	rate := learn.Warmup(r.Steps/20+1, learn.Cosine(o.Rate*length(s.params), 0, r.Steps))
+	// Gradients are at most 1/length long (see slope), steps Rate * length.
+	rate := learn.Warmup(r.Steps/20+1, learn.Cosine(o.Rate*s.length*s.length, 0, r.Steps))
 	seen := make([]float32, 0)
 	for epoch := range o.Epochs {
 		seed := o.Seed + uint64(epoch)
@@ -319,14 +321,16 @@ func (s *school) lesson(ctx context.Context, images []float32, rate float64) (fl
 }
 
 // slope works out the losses of images and the gradients of all parameters,
-// shortened, and returns how long these were.
+// shortened, and returns how long these were. Longer than the inverse of the
+// weights' length means: the loss changes by more than the share that the
+// weights change by.
 func (s *school) slope(ctx context.Context, images []float32) (losses []float64, norm float64, err error) {
 	s.params.ZeroGrad()
 	losses, err = s.look(ctx, images, func(gradients map[string]*engine.Tensor) error {
 		_, err := s.student.Backward(ctx, gradients)
 		return err
 	})
-	return losses, learn.ClipNorm(s.params, longest), err
+	return losses, learn.ClipNorm(s.params, 1/s.length), err
 }
 
 // fit finds out how many images of a batch the memory allows at a time.

@@ -338,11 +338,13 @@ func TestRunKeepsWhatIsBetter(t *testing.T) {
 	}
 }
 
-// Weights in Constant nodes are trained too, and become initializers.
+// Weights in Constant nodes are trained too, and become initializers; outputs
+// that are no scores of classes are matched as they are.
 func TestRunTrainsConstants(t *testing.T) {
-	net := func(w float32) *onnxgraph.Model {
+	one, side := onnxgraph.Const(1), onnxgraph.Const(32)
+	net := func(w float32, pooled bool) *onnxgraph.Model {
 		b := onnxgraph.NewBuilder("constant", 17)
-		b.Input("x", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(1), onnxgraph.Const(3), onnxgraph.Const(32), onnxgraph.Const(32)})
+		b.Input("x", onnxgraph.Float32, onnxgraph.Shape{one, onnxgraph.Const(3), side, side})
 		data := make([]float32, 15)
 		for i := range data {
 			data[i] = w * float32(i%4)
@@ -350,24 +352,29 @@ func TestRunTrainsConstants(t *testing.T) {
 		value := onnxgraph.NewFloat32s("", []int64{5, 3, 1, 1}, data)
 		b.Add(onnxgraph.NewNode("Constant", "c", nil, []string{"w"}, onnxgraph.TensorAttr("value", value)))
 		b.Add(onnxgraph.NewNode("Conv", "conv", []string{"x", "w"}, []string{"y"}))
-		b.Add(onnxgraph.NewNode("GlobalAveragePool", "pool", []string{"y"}, []string{"z"}))
-		b.Output("z", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(1), onnxgraph.Const(5), onnxgraph.Const(1), onnxgraph.Const(1)})
+		out, shape := "y", onnxgraph.Shape{one, onnxgraph.Const(5), side, side}
+		if pooled {
+			b.Add(onnxgraph.NewNode("GlobalAveragePool", "pool", []string{"y"}, []string{"z"}))
+			out, shape = "z", onnxgraph.Shape{one, onnxgraph.Const(5), one, one}
+		}
+		b.Output(out, onnxgraph.Float32, shape)
 		m, err := b.Model("constant.onnx")
 		must(t, err)
 		return m
 	}
-	teacher, student := net(1), net(0.5)
-	out, r, err := Run(context.Background(), teacher, student, pictures(t, 64), Options{Epochs: 20, Batch: 16, Rate: 0.02})
-	must(t, err)
-	must(t, out.Validate())
-	if !slices.Equal(r.Features, []string{"y"}) || len(out.Graph.Initializers) != 1 || len(out.Graph.Nodes) != 2 {
-		t.Fatalf("%+v, initializers %v, nodes %v", r, out.Graph.Initializers, out.Graph.Nodes)
-	}
-	got, err := out.Graph.Initializers[0].Float32s()
-	must(t, err)
-	for i, v := range got {
-		if want := float64(i % 4); math.Abs(float64(v)-want) > 0.1 {
-			t.Errorf("weight %d is %v, the teacher's %v", i, v, want)
+	for _, pooled := range []bool{true, false} {
+		out, r, err := Run(context.Background(), net(1, pooled), net(0.5, pooled), pictures(t, 64), Options{Epochs: 20, Batch: 16, Rate: 0.02})
+		must(t, err)
+		must(t, out.Validate())
+		if slices.Equal(r.Features, []string{"y"}) != pooled || len(out.Graph.Initializers) != 1 || len(out.Graph.Nodes) != len(net(1, pooled).Graph.Nodes)-1 {
+			t.Fatalf("%+v, initializers %v, nodes %v", r, out.Graph.Initializers, out.Graph.Nodes)
+		}
+		got, err := out.Graph.Initializers[0].Float32s()
+		must(t, err)
+		for i, v := range got {
+			if want := float64(i % 4); math.Abs(float64(v)-want) > 0.1 {
+				t.Errorf("pooled %v: weight %d is %v, the teacher's %v", pooled, i, v, want)
+			}
 		}
 	}
 }
