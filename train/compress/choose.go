@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/measure"
+	"github.com/natonnx/natonnx/train/refit"
 	"github.com/natonnx/natonnx/train/search"
 )
 
@@ -25,7 +27,8 @@ type finalist struct {
 func (c *compression) fit(ctx context.Context, x search.Candidate) (finalist, error) {
 	if c.full == nil {
 		var err error
-		if c.full, err = newRecoverer(ctx, c.network, c.images, c.split, c.Seed, c.Workers); err != nil {
+		first := c.split.Fit + c.split.Held
+		if c.full, err = c.recoverer(ctx, c.split, [2]int{0, c.split.Fit}, [2]int{c.split.Fit, first}, [2]int{first, first + c.split.Rank}); err != nil {
 			return finalist{}, err
 		}
 	}
@@ -33,9 +36,39 @@ func (c *compression) fit(ctx context.Context, x search.Candidate) (finalist, er
 	if err != nil {
 		return finalist{}, err
 	}
-	first := c.split.Fit + c.split.Held
+	first := c.full.split.Fit + c.full.split.Held
 	kl, same := divergence(c.full.output(), out.value, first)
 	return finalist{x, out, kl, same, out.value.Len() - first}, nil
+}
+
+// recoverer prepares fits on parts of the images: what regressions see, what
+// they hold back, and more. What they see is there mirrored as well, where
+// pictures are few.
+func (c *compression) recoverer(ctx context.Context, s Split, parts ...[2]int) (*recoverer, error) {
+	images := c.portion(parts[0])
+	if c.mirror {
+		images.Data = append(images.Data, mirrored(images).Data...)
+		s.Fit *= 2
+	}
+	images.Data = append(images.Data, c.portion(parts[1:]...).Data...)
+	return newRecoverer(ctx, c.network, images, s, c.Seed, c.Workers)
+}
+
+// settle makes the file's network of a choice, fitted on all images.
+func (c *compression) settle(ctx context.Context, taken []int) (*onnxgraph.Model, []refit.Report, error) {
+	c.Progress(Progress{Stage: "fitting"})
+	n := c.images.Len()
+	s := Split{Fit: n - c.split.Held, Held: c.split.Held}
+	r, err := c.recoverer(ctx, s, [2]int{0, s.Fit}, [2]int{s.Fit, n})
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := r.recover(ctx, c.choices(taken), whole)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := c.write(taken, out.fits)
+	return m, out.reports, err
 }
 
 // choose picks the candidate to be written: the one of least divergence within

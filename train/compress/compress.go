@@ -106,6 +106,7 @@ type compression struct {
 	found       []search.Candidate
 	searched    *searched
 	full        *recoverer
+	mirror      bool // fits see pictures mirrored as well
 }
 
 func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o Options) (*compression, error) {
@@ -132,7 +133,9 @@ func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o
 	if c.seen, c.guard, err = splitGuard(images, o.Guard, o.Seed); err != nil {
 		return nil, err
 	}
-	n := min(c.seen.Len(), maxImages, int(o.Memory/2/max(1, c.bytesPerImage())))
+	most := min(maxImages, int(o.Memory/2/max(1, c.bytesPerImage())))
+	n := min(c.seen.Len(), most)
+	c.mirror = c.seen.Pixels() && 2*n <= most
 	if n < fewest {
 		return nil, fmt.Errorf("%d images at a time fit into the memory, want %d or more", n, fewest)
 	}
@@ -197,11 +200,8 @@ func (c *compression) run(ctx context.Context) (*Result, error) {
 // search evaluates candidates on a part of the images.
 func (c *compression) search(ctx context.Context) error {
 	small := c.split.small()
-	some := c.images.Slice(0, 0)
-	some.Data = nil
-	for _, part := range [][2]int{{0, small.Fit}, {c.split.Fit, c.split.Fit + small.Held}, {c.split.Fit + c.split.Held, c.split.Fit + c.split.Held + small.Rank}} {
-		some.Data = append(some.Data, c.images.Slice(part[0], part[1]).Data...)
-	}
+	first := c.split.Fit + c.split.Held
+	some := c.portion([2]int{0, small.Fit}, [2]int{c.split.Fit, c.split.Fit + small.Held}, [2]int{first, first + small.Rank})
 	r, err := newRecoverer(ctx, c.network, some, small, c.Seed, c.Workers)
 	if err != nil {
 		return err
@@ -224,16 +224,19 @@ func (c *compression) search(ctx context.Context) error {
 		return fmt.Errorf("there is no search called %q", c.Search)
 	}
 	c.found, err = run(ctx, c.searched.problem, o)
+	for i := range c.found {
+		c.found[i].Choice = c.searched.numbered(c.found[i].Choice)
+	}
 	return err
 }
 
 // finish makes the file's network of a finalist, distills and judges it.
 func (c *compression) finish(ctx context.Context, best finalist, r *Result) error {
-	m, err := c.write(best.Choice, best.fits)
+	m, reports, err := c.settle(ctx, best.Choice)
 	if err != nil {
 		return err
 	}
-	r.Fits, r.Recipe = best.reports, c.recipe(best.Choice)
+	r.Fits, r.Recipe = reports, c.recipe(best.Choice)
 	r.Model, r.Distilled, err = c.distill(ctx, m)
 	if ctx.Err() != nil && r.Model != nil {
 		ctx, err, r.Interrupted = context.WithoutCancel(ctx), nil, true
@@ -309,10 +312,6 @@ func (c *compression) point(x search.Candidate) (Point, error) {
 
 // Build makes the network of candidate i, fitted on all images.
 func (r *Result) Build(ctx context.Context, i int) (*onnxgraph.Model, error) {
-	c := r.made
-	f, err := c.fit(ctx, c.found[i])
-	if err != nil {
-		return nil, err
-	}
-	return c.write(c.found[i].Choice, f.fits)
+	m, _, err := r.made.settle(ctx, r.made.found[i].Choice)
+	return m, err
 }

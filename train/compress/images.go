@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/refit"
@@ -65,4 +66,23 @@ func load(ctx context.Context, d *dataset.Dataset, most int, seed uint64) (*refi
 		at += len(b.Labels)
 	}
 	return v, nil
+}
+
+// portion returns some of the images, one range after the other.
+func (c *compression) portion(parts ...[2]int) *refit.Value {
+	v := &refit.Value{Dims: c.images.Dims}
+	for _, p := range parts {
+		v.Data = append(v.Data, c.images.Slice(p[0], p[1]).Data...)
+	}
+	return v
+}
+
+// mirrored returns images with left and right exchanged.
+func mirrored(v *refit.Value) *refit.Value {
+	out := &refit.Value{Dims: v.Dims, Data: slices.Clone(v.Data)}
+	width := v.Dims[len(v.Dims)-1]
+	for row := range slices.Chunk(out.Data, width) {
+		slices.Reverse(row)
+	}
+	return out
 }

@@ -47,9 +47,16 @@ const (
 	// scaled and pointwise: a mend takes the place of the cell's branch.
 	scaled
 	pointwise
+	// blended: both folded and pointwise.
+	blended
 )
 
-func (f form) String() string { return [...]string{"refitted", "folded", "scale", "pointwise"}[f] }
+func (f form) String() string {
+	return [...]string{"refitted", "folded", "scale", "pointwise", "folded, pointwise"}[f]
+}
+
+// folds reports whether the operation before the cell learns what the cell did.
+func (f form) folds() bool { return f == folded || f == blended }
 
 func newNetwork(m *onnxgraph.Model) (*network, error) {
 	loose, err := m.AnyBatch()
@@ -135,8 +142,8 @@ func (n *network) options(c *cellmap.Cell, s *site) {
 					add(o)
 					continue
 				}
-				for _, o.form = range []form{folded, scaled, pointwise} {
-					if o.form != folded || n.foldable(s) {
+				for _, o.form = range []form{folded, scaled, pointwise, blended} {
+					if !o.form.folds() || n.foldable(s) {
 						add(o)
 					}
 				}
@@ -232,7 +239,7 @@ func (n *network) patch(m *cellmap.Map, choices []choice) (*onnxgraph.Patch, err
 		switch ch.option.form {
 		case scaled:
 			mends = append(mends, cellmap.Mend{Cell: c, Node: len(c.Nodes) + 1, Form: cellmap.Scale})
-		case pointwise:
+		case pointwise, blended:
 			mends = append(mends, cellmap.Mend{Cell: c, Node: len(c.Nodes) + 1, Form: cellmap.Pointwise})
 		}
 	}

@@ -20,6 +20,7 @@ type searched struct {
 	problem *search.Problem
 	cost    func(o *option) int64 // of the network, if an option alone is taken
 	total   int64
+	numbers [][]int // of the options that are searched, by site
 
 	mutex   sync.Mutex
 	results map[string]measured
@@ -42,29 +43,59 @@ func newSearched(ctx context.Context, r *recoverer, params bool, budget float64,
 	}
 	for i := range r.sites {
 		from := &r.sites[i]
-		site := search.Site{Name: r.loose.Cells[from.cell].Name}
-		most := int64(0)
-		for k := range from.options {
-			most = max(most, s.total-s.cost(&from.options[k]))
-		}
-		p.Fixed -= float64(most) / float64(s.total)
-		for k := range from.options {
-			o := &from.options[k]
-			option := search.Option{Name: o.form.String(), Cost: float64(most-(s.total-s.cost(o))) / float64(s.total)}
-			if k > 0 {
-				harm, err := r.harm(ctx, choice{from, o, k})
-				if err != nil {
-					return nil, err
-				}
-				option.Harm, option.Actions = harm, graph.actions(from.cell, o)
-				done++
-				progress(done, of)
+		harms := make([]float64, len(from.options))
+		for k := 1; k < len(harms); k++ {
+			var err error
+			if harms[k], err = r.harm(ctx, choice{from, &from.options[k], k}); err != nil {
+				return nil, err
 			}
-			site.Options = append(site.Options, option)
+			done++
+			progress(done, of)
 		}
-		p.Sites = append(p.Sites, site)
+		s.add(from, harms, graph)
 	}
 	return s, nil
+}
+
+// add states a site with the options that no other one of it beats in both cost
+// and harm. numbers keeps which those are.
+func (s *searched) add(from *site, harms []float64, graph *graph) {
+	p := s.problem
+	site := search.Site{Name: s.loose.Cells[from.cell].Name}
+	cheapest := s.total
+	for k := range from.options {
+		cheapest = min(cheapest, s.cost(&from.options[k]))
+	}
+	var kept []int
+	for k := range from.options {
+		o := &from.options[k]
+		beaten := false
+		for j := range from.options {
+			beats := s.cost(&from.options[j]) <= s.cost(o) && harms[j] <= harms[k]
+			beaten = beaten || beats && j != k && (j < k || harms[j] < harms[k])
+		}
+		if k > 0 && beaten {
+			continue
+		}
+		kept = append(kept, k)
+		option := search.Option{Name: o.form.String(), Cost: float64(s.cost(o)-cheapest) / float64(s.total), Harm: harms[k]}
+		if k > 0 {
+			option.Actions = graph.actions(from.cell, o)
+		}
+		site.Options = append(site.Options, option)
+	}
+	p.Fixed -= float64(s.total-cheapest) / float64(s.total)
+	p.Sites = append(p.Sites, site)
+	s.numbers = append(s.numbers, kept)
+}
+
+// numbered turns the options of the problem into those of the sites.
+func (s *searched) numbered(taken []int) []int {
+	all := make([]int, len(taken))
+	for i, k := range taken {
+		all[i] = s.numbers[i][k]
+	}
+	return all
 }
 
 // harm is the share of the variance of a cell's output, on the images for
@@ -102,6 +133,7 @@ func (n *network) choices(taken []int) []choice {
 
 // evaluate implements search.Problem.Evaluate.
 func (s *searched) evaluate(ctx context.Context, choice []int) (float64, error) {
+	choice = s.numbered(choice)
 	out, err := s.recover(ctx, s.choices(choice), ends)
 	if err != nil {
 		return 0, err

@@ -8,7 +8,6 @@ import (
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/dataset"
-	"github.com/natonnx/natonnx/train/search"
 )
 
 // A Recipe is all that a result follows from, beside the network, the images
@@ -96,11 +95,7 @@ func Replay(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, r 
 	if err != nil {
 		return nil, err
 	}
-	f, err := c.fit(ctx, search.Candidate{Choice: taken})
-	if err != nil {
-		return nil, err
-	}
-	out, err := c.write(taken, f.fits)
+	out, _, err := c.settle(ctx, taken)
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (w *walk) begin(choices []choice) error {
 	for at := range w.changed {
 		first = min(first, at)
 	}
-	for w.changed[first] == folded {
+	for w.changed[first].folds() {
 		first--
 	}
 	w.at, w.name, w.value = first, w.cuts[first], w.original[first]
@@ -109,7 +109,7 @@ func (w *walk) begin(choices []choice) error {
 	}
 	w.keys = keys(len(w.cuts), choices)
 	for i := len(w.cuts) - 1; i > first; i-- {
-		if w.changed[i] == folded {
+		if w.changed[i].folds() {
 			continue
 		}
 		if s := w.cache.get(w.keys[i]); s != nil {
@@ -130,8 +130,11 @@ func (w *walk) step(ctx context.Context) error {
 	i, j := w.at, w.at+1
 	_, touched := w.changed[i]
 	stands := map[string]string{}
-	for ; j < len(w.cuts)-1 && w.changed[j] == folded; j++ {
-		stands[before(w.model, w.current(i, j))] = before(w.loose.Model, w.cuts[j+1])
+	var values []string // that stand for others, in order
+	for ; j < len(w.cuts)-1 && w.changed[j].folds(); j++ {
+		v := before(w.model, w.current(i, j))
+		stands[v] = before(w.loose.Model, w.cuts[j+1])
+		values = append(values, v)
 		touched = true
 	}
 	end := w.current(i, j)
@@ -139,7 +142,7 @@ func (w *walk) step(ctx context.Context) error {
 		stands[before(w.model, end)] = before(w.loose.Model, w.cuts[j])
 	}
 	if touched || w.how != alone {
-		outputs, err := w.outputs(w.name, end)
+		outputs, err := w.outputs(w.name, end, values)
 		if err != nil {
 			return err
 		}
@@ -173,12 +176,21 @@ func (w *walk) current(i, j int) string {
 }
 
 // outputs are the operations to be fitted between two values, by what they make.
-func (w *walk) outputs(from, to string) ([]string, error) {
+// values are those between that stand for others of the original.
+func (w *walk) outputs(from, to string, values []string) ([]string, error) {
 	if from == to {
 		return nil, nil
 	}
 	if w.how != whole {
-		return feeders(w.model, before(w.model, to)), nil
+		var all []string
+		for _, v := range append(values, before(w.model, to)) {
+			for _, f := range feeders(w.model, v) {
+				if !slices.Contains(all, f) {
+					all = append(all, f)
+				}
+			}
+		}
+		return all, nil
 	}
 	part, err := w.model.Extract([]*onnxgraph.Value{{Name: from}}, []string{to})
 	if err != nil {
