@@ -16,7 +16,7 @@ import (
 // decisionFlags say how decisions are made; optimize, plan and cells share them.
 func decisionFlags() []cli.Flag {
 	return []cli.Flag{
-		choiceFlag("mode", "auto", "`MODE`: redesign (a better architecture, to be fine-tuned), compress (not in this version), or auto, which means redesign in this version", "auto", "redesign", "compress"),
+		choiceFlag("mode", "auto", "`MODE`: redesign (a better architecture, to be fine-tuned), compress (a cheaper network that still works, from images; optimize and plan), or auto: compress where --data is given, else redesign", "auto", "redesign", "compress"),
 		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none"},
 		choiceFlag("rules", "nat", "`RULES` say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
 		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
@@ -78,12 +78,9 @@ func undecided(c *cli.Context) (*decision, error) {
 	}
 	switch choiceOf(c, "mode") {
 	case "compress":
-		return nil, &usageError{"--mode compress is not in this version", "--mode redesign is; with optimize, --data measures its result"}
+		return nil, &usageError{"--mode compress: " + c.Command.Name + " shows and makes redesigns", "natonnx optimize compresses"}
 	case "auto":
 		d.mode = "as no data are given"
-		if c.String("data") != "" {
-			d.mode = "though data are given"
-		}
 	}
 	if rules := choiceOf(c, "rules"); rules != d.opt.Rules.Name {
 		return nil, &usageError{"--rules " + rules + " is not in this version", "--rules " + d.opt.Rules.Name + " is"}

@@ -41,7 +41,7 @@ var exits = []struct {
 	{exitInternal, "internal error: please report it", nil},
 	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError])},
 	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError])},
-	{exitGuard, "the accuracy guard refused (no command yet)", nil},
+	{exitGuard, "the accuracy guard refused", is[*guardError]},
 	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError], is[*batch.BudgetError], is[*batch.TimeoutError])},
 	{exitBatch, "some files of a batch failed", is[*batchError]},
 	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError], is[*dataset.SampleError], is[*batch.OccupiedError])},

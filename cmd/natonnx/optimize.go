@@ -20,13 +20,22 @@ func (t *tool) optimizeCommand() *cli.Command {
 		Description: "Reads the ONNX file IN, finds its cells, lets a policy add skips and replace operations by skips or nulls, " +
 			"and writes the valid result to OUT. Everything that no decision touches stays as it is, byte for byte.\n\n" +
 			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.\n\n" +
-			"How far the result's outputs are from those of IN is measured on probe inputs, and on DATA where they are given, with the accuracy where there are labels.",
-		Flags:  slices.Concat(outputFlags(), decisionFlags(), effectFlags()),
+			"With --data the mode is compress: IN's blocks are removed or simplified, and what they did is fitted into the operations that are left, from the images alone. " +
+			"The result is judged on images that nothing else has seen, and not written where it lost more than --max-drop. Without a bound, the knee of the trade-off is taken. " +
+			"Without --data, or with --mode redesign, it is NAT as published: cells get skips and lose operations, for a network to be fine-tuned; " +
+			"how far its outputs are from those of IN is measured on probe inputs, and on DATA where they are given.",
+		Flags:  slices.Concat(outputFlags(), decisionFlags(), effectFlags(), compressFlags()),
 		Action: t.optimize,
 	}
 }
 
 func (t *tool) optimize(c *cli.Context) error {
+	if yes, why, err := compresses(c); err != nil || yes {
+		if err != nil {
+			return err
+		}
+		return t.compress(c, why)
+	}
 	d, err := readDecision(c)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ type progress struct {
 	none  bool
 	drawn bool
 	began time.Time
+	stage string // of work that has several
 	shown time.Time
 }
 

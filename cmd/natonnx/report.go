@@ -10,9 +10,9 @@ import (
 
 // preamble says how decisions were made.
 func (d *decision) preamble(p *page, detail bool) {
-	other := "compress would need data, and is not in this version"
+	other := "compress, for a cheaper network without retraining, needs --data"
 	if d.effect.data != nil {
-		other = "the data only measure the result: compress, which would use them, is not in this version"
+		other = "the data only measure the result; --mode compress would use them"
 	}
 	p.text(0, "mode: redesign, %s; %s", d.mode, other)
 	if d.opt.Policy == nil {
