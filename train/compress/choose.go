@@ -3,6 +3,7 @@ package compress
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -99,12 +100,12 @@ func (c *compression) choose(ctx context.Context) (finalist, error) {
 func (c *compression) best(ctx context.Context, budget float64) (best finalist, err error) {
 	var within []search.Candidate
 	for _, x := range c.found {
-		if x.Cost <= budget+1e-9 && c.keepsParams(x) {
+		if x.Cost <= budget+1e-9 && c.keepsBounds(x) {
 			within = append(within, x)
 		}
 	}
 	if len(within) == 0 {
-		return best, search.ErrBudget
+		return best, fmt.Errorf("%w: of %d candidates none keeps all bounds", search.ErrBudget, len(c.found))
 	}
 	slices.SortStableFunc(within, func(a, b search.Candidate) int { return cmp.Compare(a.Loss, b.Loss) })
 	within = within[:min(finalists, len(within))]
@@ -121,15 +122,21 @@ func (c *compression) best(ctx context.Context, budget float64) (best finalist, 
 	return best, nil
 }
 
-// keepsParams reports whether a candidate keeps both bounds, of which the search
+// keepsBounds reports whether a candidate keeps both bounds, of which the search
 // knows only the tighter one.
-func (c *compression) keepsParams(x search.Candidate) bool {
-	madds, params := c.cost.MAdds, c.cost.Params
-	for _, ch := range c.choices(x.Choice) {
+func (c *compression) keepsBounds(x search.Candidate) bool {
+	madds, params := c.costOf(x.Choice)
+	return (c.MAdds == 0 || madds <= c.MAdds) && (c.Params == 0 || params <= c.Params)
+}
+
+// costOf is what a choice costs: what its options save adds up.
+func (c *compression) costOf(taken []int) (madds, params int64) {
+	madds, params = c.cost.MAdds, c.cost.Params
+	for _, ch := range c.choices(taken) {
 		madds -= c.cost.MAdds - ch.option.madds
 		params -= c.cost.Params - ch.option.params
 	}
-	return (c.MAdds == 0 || madds <= c.MAdds) && (c.Params == 0 || params <= c.Params)
+	return madds, params
 }
 
 // keeping returns the cheapest candidate of a front that loses no more than
@@ -156,14 +163,15 @@ func (c *compression) keeping(ctx context.Context, front []search.Candidate) (be
 }
 
 // fastEnough returns the costliest candidate of the front that is as fast as
-// asked for, measured on the runtime.
+// asked for, measured on the runtime, and keeps the other bounds.
 func (c *compression) fastEnough(ctx context.Context) (search.Candidate, error) {
 	was, err := c.latency(ctx, c.found[0])
 	if err != nil {
 		return search.Candidate{}, err
 	}
+	fastest := was
 	for _, x := range search.Front(c.found)[1:] {
-		if x.Cost >= 1 {
+		if !c.keepsBounds(x) {
 			continue
 		}
 		c.Progress(Progress{Stage: "timing", MAdds: x.Cost})
@@ -174,8 +182,10 @@ func (c *compression) fastEnough(ctx context.Context) (search.Candidate, error) 
 		if float64(is) <= c.Latency*float64(was) {
 			return x, nil
 		}
+		fastest = min(fastest, is)
 	}
-	return search.Candidate{}, search.ErrBudget
+	return search.Candidate{}, fmt.Errorf("%w: %.1f%% of the time of a run is asked for, the fastest candidate takes %.1f%%",
+		search.ErrBudget, 100*c.Latency, 100*float64(fastest)/float64(was))
 }
 
 func (c *compression) latency(ctx context.Context, x search.Candidate) (time.Duration, error) {

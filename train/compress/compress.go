@@ -47,6 +47,7 @@ type Options struct {
 // Defaults of Options.
 const (
 	DefaultEvals  = 120
+	DefaultEpochs = distill.DefaultEpochs
 	DefaultMemory = 4 << 30
 )
 
@@ -74,7 +75,7 @@ type Result struct {
 	Fits       []refit.Report
 	Distilled  *distill.Report // nil: not asked for
 	Guard      Verdict
-	// Interrupted says that the search was cut short.
+	// Interrupted says that the search or the distillation was cut short.
 	Interrupted bool
 
 	made *compression
@@ -85,8 +86,13 @@ var ErrNothing = errors.New("no cell can be written at less cost")
 
 // Run compresses a network. Labels of the images are looked at by the guard
 // alone. The result may violate MaxDrop: Result.Guard says so, and the caller
-// decides. With an error of the context it returns the best result so far where
-// there is one.
+// decides. When the context ends during the search, the best candidate so far is
+// finished all the same, and during the distillation, the network as far as it
+// was taught: Result.Interrupted says so. Without a candidate the context's error
+// is all that comes.
+//
+// Errors are, beside those of reading data, a *[NetworkError], a *[DataError], a
+// *[measure.MisfitError], [ErrNothing], and one that wraps [search.ErrBudget].
 func Run(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o Options) (*Result, error) {
 	c, err := prepare(ctx, m, images, o)
 	if err != nil {
@@ -123,21 +129,22 @@ func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o
 		o.Progress = func(Progress) {}
 	}
 	c := &compression{Options: o, model: m}
-	var err error
+	err := check(ctx, m, o, images)
+	if err != nil {
+		return nil, err
+	}
 	if c.network, err = newNetwork(m); err != nil {
 		return nil, err
 	}
 	if len(c.sites) == 0 {
 		return c, ErrNothing
 	}
-	if c.seen, c.guard, err = splitGuard(images, o.Guard, o.Seed); err != nil {
-		return nil, err
-	}
+	c.seen, c.guard = splitGuard(images, o.Guard, o.Seed)
 	most := min(maxImages, int(o.Memory/2/max(1, c.bytesPerImage())))
 	n := min(c.seen.Len(), most)
 	c.mirror = c.seen.Pixels() && 2*n <= most
 	if n < fewest {
-		return nil, fmt.Errorf("%d images at a time fit into the memory, want %d or more", n, fewest)
+		return nil, unusable("%s at a time fit into %d bytes of memory, want %d or more", plural(n), o.Memory, fewest)
 	}
 	if c.images, err = load(ctx, c.seen, n, o.Seed); err != nil {
 		return nil, err
@@ -181,24 +188,55 @@ func (c *compression) budget() (share float64, params bool) {
 }
 
 func (c *compression) run(ctx context.Context) (*Result, error) {
-	err := c.search(ctx)
-	cut := ctx.Err() != nil
-	if err != nil && (!cut || len(c.found) < 2) {
-		return nil, err
-	}
-	if cut { // what was found is worth finishing
-		ctx = context.WithoutCancel(ctx)
-	}
-	best, err := c.choose(ctx)
+	r, best, err := c.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Search: c.Search, Interrupted: cut, made: c}
 	return r, c.finish(ctx, best, r)
+}
+
+// plan searches, and chooses the candidate to be written.
+func (c *compression) plan(ctx context.Context) (*Result, finalist, error) {
+	err := c.search(ctx)
+	cut := ctx.Err() != nil
+	if err != nil && (!cut || len(c.found) < 2) {
+		return nil, finalist{}, err
+	}
+	best, err := c.choose(context.WithoutCancel(ctx)) // what was found is worth finishing
+	if err != nil {
+		return nil, finalist{}, err
+	}
+	made := *c
+	r := &Result{Search: c.Search, Recipe: c.recipe(best.Choice), Interrupted: cut, made: &made}
+	return r, best, c.points(r, best)
 }
 
 // search evaluates candidates on a part of the images.
 func (c *compression) search(ctx context.Context) error {
+	run, ok := search.Searchers()[c.Search]
+	if !ok {
+		return fmt.Errorf("there is no search called %q", c.Search)
+	}
+	if c.searched == nil {
+		if err := c.state(ctx); err != nil {
+			return err
+		}
+	}
+	o := search.Options{Evals: c.Evals, Time: c.Time, Seed: c.Seed, Workers: workers(c.Workers), Adapt: c.Adapt}
+	o.Progress = func(done, total int, best search.Candidate) {
+		madds, _ := c.costOf(c.searched.numbered(best.Choice))
+		c.Progress(Progress{Stage: "searching", Done: done, Of: total, MAdds: float64(madds) / float64(c.cost.MAdds), Loss: best.Loss})
+	}
+	var err error
+	c.found, err = run(ctx, c.searched.problem, o)
+	for i := range c.found {
+		c.found[i].Choice = c.searched.numbered(c.found[i].Choice)
+	}
+	return err
+}
+
+// state states the problem that is searched.
+func (c *compression) state(ctx context.Context) error {
 	small := c.split.small()
 	first := c.split.Fit + c.split.Held
 	some := c.portion([2]int{0, small.Fit}, [2]int{c.split.Fit, c.split.Fit + small.Held}, [2]int{first, first + small.Rank})
@@ -211,56 +249,45 @@ func (c *compression) search(ctx context.Context) error {
 	c.searched, err = newSearched(ctx, r, params, budget, func(done, of int) {
 		c.Progress(Progress{Stage: "looking at cells", Done: done, Of: of})
 	})
-	if err != nil {
-		return err
-	}
 	r.fitter.Workers = 1 // evaluations run side by side
-	o := search.Options{Evals: c.Evals, Time: c.Time, Seed: c.Seed, Workers: workers(c.Workers), Adapt: c.Adapt}
-	o.Progress = func(done, total int, best search.Candidate) {
-		c.Progress(Progress{Stage: "searching", Done: done, Of: total, MAdds: best.Cost, Loss: best.Loss})
-	}
-	run, ok := search.Searchers()[c.Search]
-	if !ok {
-		return fmt.Errorf("there is no search called %q", c.Search)
-	}
-	c.found, err = run(ctx, c.searched.problem, o)
-	for i := range c.found {
-		c.found[i].Choice = c.searched.numbered(c.found[i].Choice)
-	}
 	return err
 }
 
 // finish makes the file's network of a finalist, distills and judges it.
 func (c *compression) finish(ctx context.Context, best finalist, r *Result) error {
-	m, reports, err := c.settle(ctx, best.Choice)
+	rest := context.WithoutCancel(ctx)
+	m, reports, err := c.settle(rest, best.Choice)
 	if err != nil {
 		return err
 	}
-	r.Fits, r.Recipe = reports, c.recipe(best.Choice)
-	r.Model, r.Distilled, err = c.distill(ctx, m)
-	if ctx.Err() != nil && r.Model != nil {
-		ctx, err, r.Interrupted = context.WithoutCancel(ctx), nil, true
-	}
-	if err != nil {
+	r.Model, r.Fits = m, reports
+	if err := c.distill(ctx, r); err != nil {
 		return err
 	}
-	if err := c.points(r, best); err != nil {
-		return err
-	}
-	r.Guard, err = c.judge(ctx, r.Model)
+	r.Guard, err = c.judge(rest, r.Model)
 	return err
 }
 
-// distill teaches the network, where that was asked for.
-func (c *compression) distill(ctx context.Context, m *onnxgraph.Model) (*onnxgraph.Model, *distill.Report, error) {
-	if c.Distill == 0 {
-		return m, nil, nil
+// distill teaches the network, where that was asked for, until the context ends.
+func (c *compression) distill(ctx context.Context, r *Result) error {
+	r.Recipe.Distill = 0
+	if c.Distill == 0 || len(r.Recipe.Steps) == 0 {
+		return nil
 	}
 	o := distill.Options{Epochs: c.Distill, Seed: c.Seed, Workers: c.Workers, Memory: c.Memory}
 	o.Progress = func(done, total int, loss float64) {
 		c.Progress(Progress{Stage: "distilling", Done: done, Of: total, Loss: loss})
 	}
-	return distill.Run(ctx, c.model, m, c.seen, o)
+	taught, report, err := distill.Run(ctx, c.model, r.Model, c.seen, o)
+	cut := err != nil && ctx.Err() != nil
+	if err != nil && !cut {
+		return err
+	}
+	r.Interrupted = r.Interrupted || cut
+	if taught != nil {
+		r.Model, r.Distilled, r.Recipe.Distill, r.Recipe.Cut = taught, report, c.Distill, cut
+	}
+	return nil
 }
 
 // write lowers a choice on the file's network and gives it fitted weights.
@@ -310,8 +337,11 @@ func (c *compression) point(x search.Candidate) (Point, error) {
 	return p, nil
 }
 
-// Build makes the network of candidate i, fitted on all images.
-func (r *Result) Build(ctx context.Context, i int) (*onnxgraph.Model, error) {
-	m, _, err := r.made.settle(ctx, r.made.found[i].Choice)
-	return m, err
+// Point makes the network of candidate i, fitted on all images. Nobody has judged it.
+func (r *Result) Point(ctx context.Context, i int) (*Result, error) {
+	c, taken := r.made, r.made.found[i].Choice
+	m, reports, err := c.settle(ctx, taken)
+	p := &Result{Model: m, Before: r.Before, Chosen: r.Candidates[i], Candidates: r.Candidates, Search: r.Search, Recipe: c.recipe(taken), Fits: reports}
+	p.Recipe.Distill = 0
+	return p, err
 }

@@ -271,7 +271,7 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 
 func TestTooFewImages(t *testing.T) {
 	_, err := Run(context.Background(), resnet20(t), pictures(t, 1), Options{})
-	if err == nil || !strings.Contains(err.Error(), "1 images are too few") {
+	if err == nil || !strings.Contains(err.Error(), "hold 1 image, too few") {
 		t.Errorf("error %v, want one that says how many images there must be", err)
 	}
 }

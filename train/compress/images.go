@@ -2,9 +2,6 @@ package compress
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math"
 	"slices"
 
 	"github.com/natonnx/natonnx/train/dataset"
@@ -14,7 +11,10 @@ import (
 // A Split says how many images serve what. Fit and Held see the regressions
 // (see package refit), Rank the search, Guard nobody before the guard.
 type Split struct {
-	Fit, Held, Rank, Guard int
+	Fit   int `json:"fit"`
+	Held  int `json:"held"`
+	Rank  int `json:"rank"`
+	Guard int `json:"guard"`
 }
 
 // searchImages is how many images the search fits and ranks on at most.
@@ -25,15 +25,12 @@ const fewest = 32
 
 // splitGuard keeps images apart that neither search nor fits see: a fifth, and
 // no more than 1,000. With a data set of its own the guard needs none of these.
-func splitGuard(images, guard *dataset.Dataset, seed uint64) (seen, held *dataset.Dataset, err error) {
-	if images.Len() < fewest {
-		return nil, nil, fmt.Errorf("%d images are too few to compress a network with, want %d or more; a few hundred do well", images.Len(), fewest)
-	}
+func splitGuard(images, guard *dataset.Dataset, seed uint64) (seen, held *dataset.Dataset) {
 	if guard != nil {
-		return images, guard, nil
+		return images, guard
 	}
 	held, seen = images.Split(min(images.Len()/5, 1000), seed)
-	return seen, held, nil
+	return seen, held
 }
 
 // portions divides n images in a fixed proportion between regression and ranking.
@@ -56,11 +53,6 @@ func load(ctx context.Context, d *dataset.Dataset, most int, seed uint64) (*refi
 	for b, err := range d.Load(ctx, dataset.LoadOptions{Batch: 32, Shuffle: true, Seed: seed}) {
 		if err != nil {
 			return nil, err
-		}
-		for _, x := range b.Images {
-			if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
-				return nil, errors.New("the data hold values that are not finite")
-			}
 		}
 		copy(v.Slice(at, at+len(b.Labels)).Data, b.Images)
 		at += len(b.Labels)

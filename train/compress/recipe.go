@@ -2,6 +2,7 @@ package compress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -17,6 +18,7 @@ type Recipe struct {
 	Split   Split
 	Apart   bool // the guard had images of its own
 	Distill int  // epochs
+	Cut     bool // the distillation was cut short: this cannot be replayed
 	Seed    uint64
 }
 
@@ -68,15 +70,21 @@ func (n *network) choice(steps []Step) ([]int, error) {
 	}
 	if len(left) > 0 {
 		s := left[0]
-		return nil, fmt.Errorf("the network has no place for this step: cell %s, node %d: %s -> %s (%s)", s.Cell, s.Node, s.From, s.To, s.Recovery)
+		return nil, fmt.Errorf("there is no place for this step: cell %s, node %d: %s -> %s (%s)", s.Cell, s.Node, s.From, s.To, s.Recovery)
 	}
 	return taken, nil
 }
+
+// ErrCut says that a recipe cannot be replayed.
+var ErrCut = errors.New("the distillation was cut short, and where is not known")
 
 // Replay makes the network of a recipe again, from the same images. On the same
 // instruction set the weights are the same to the last bit. Of the options
 // Workers, Memory and Progress count.
 func Replay(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, r Recipe, o Options) (*onnxgraph.Model, error) {
+	if r.Cut {
+		return nil, ErrCut
+	}
 	o.Seed, o.Distill = r.Seed, r.Distill
 	if r.Apart {
 		o.Guard = images
@@ -88,17 +96,19 @@ func Replay(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, r 
 	got := c.split
 	got.Guard = r.Split.Guard
 	if got != r.Split || !r.Apart && c.guard.Len() != r.Split.Guard {
-		return nil, fmt.Errorf("%d images are used to fit, hold back and rank (%d, %d, %d), want %d, %d, %d", c.images.Len(),
+		return nil, unusable("%d images are used to fit, hold back and rank (%d, %d, %d), want %d, %d, %d", c.images.Len(),
 			got.Fit, got.Held, got.Rank, r.Split.Fit, r.Split.Held, r.Split.Rank)
 	}
 	taken, err := c.choice(r.Steps)
 	if err != nil {
+		return nil, &NetworkError{fmt.Errorf("%s: %w", m.Path, err)}
+	}
+	again := &Result{Recipe: r}
+	if again.Model, _, err = c.settle(ctx, taken); err != nil {
 		return nil, err
 	}
-	out, _, err := c.settle(ctx, taken)
-	if err != nil {
+	if err := c.distill(ctx, again); err != nil {
 		return nil, err
 	}
-	out, _, err = c.distill(ctx, out)
-	return out, err
+	return again.Model, ctx.Err()
 }

@@ -59,7 +59,7 @@ func Evaluate(ctx context.Context, m, against *Model, data *dataset.Dataset, o E
 		if x == nil {
 			continue
 		}
-		if err := x.fits(data); err != nil {
+		if err := x.Fits(data); err != nil {
 			return e, err
 		}
 	}
@@ -106,7 +106,7 @@ func (e *Evaluation) take(ctx context.Context, m, against *Model, data *dataset.
 	for i, row := range rows {
 		label := b.Labels[i]
 		if e.Accuracy != nil && label >= len(row) {
-			return misfit("%s: has %d classes, too few for class %d of %s", m.Path, len(row), label, data.Name(b.Indices[i]))
+			return m.tooFew(len(row), label, data.Name(b.Indices[i]))
 		}
 		if against != nil {
 			if err := e.Against.take(m, against, row, others[i], label); err != nil {
@@ -176,8 +176,13 @@ func (e *MisfitError) Error() string { return e.msg }
 
 func misfit(format string, args ...any) error { return &MisfitError{fmt.Sprintf(format, args...)} }
 
-// fits reports why a network cannot be measured on data.
-func (m *Model) fits(data *dataset.Dataset) error {
+// tooFew says that a network has no such class.
+func (m *Model) tooFew(classes, label int, sample string) error {
+	return misfit("%s: has %d classes, too few for class %d of %s", m.Path, classes, label, sample)
+}
+
+// Fits reports why a network cannot be measured on data: a *[MisfitError].
+func (m *Model) Fits(data *dataset.Dataset) error {
 	if !m.Classifies {
 		return m.errNoClasses()
 	}
@@ -186,6 +191,11 @@ func (m *Model) fits(data *dataset.Dataset) error {
 	}
 	if n := len(data.Classes()); m.Classes > 0 && n > 0 && n != m.Classes {
 		return misfit("%s: output %q has %d classes, the data (%s) have %d: want the same number", m.Path, m.Output.Name, m.Classes, data.Kind(), n)
+	}
+	for i := range data.Len() {
+		if label := data.Label(i); m.Classes > 0 && label >= m.Classes {
+			return m.tooFew(m.Classes, label, data.Name(i))
+		}
 	}
 	return nil
 }

@@ -1,0 +1,48 @@
+package compress
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/measure"
+)
+
+// Both networks are timed in turn, so that whatever else the machine does hits
+// both: several rounds, and no more once they took long.
+const (
+	timedRounds = 5
+	timedRuns   = 40
+	timedLong   = 8 * time.Second
+)
+
+// Time measures the latency of single runs, of a batch of 1 where the network
+// takes any, before and after, on the runtime of the options. It fills in
+// Cost.Latency of Before and Chosen: medians over all rounds.
+func (r *Result) Time(ctx context.Context) error {
+	c := r.made
+	pair := [2]*onnxgraph.Model{c.model, r.Model}
+	var medians [2][]time.Duration
+	began := time.Now()
+	for range timedRounds {
+		for i, m := range pair {
+			l, err := measure.Timed(ctx, m, measure.LatencyOptions{Runs: timedRuns, Limit: timedLong / timedRounds / 2, Shape: c.seen.Shape()},
+				measure.Options{Runtime: c.Runtime, Workers: c.Workers})
+			if err != nil {
+				return err
+			}
+			medians[i] = append(medians[i], l.Median)
+		}
+		if time.Since(began) > timedLong {
+			break
+		}
+	}
+	r.Before.Cost.Latency, r.Chosen.Cost.Latency = middle(medians[0]), middle(medians[1])
+	return nil
+}
+
+func middle(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
