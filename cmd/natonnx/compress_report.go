@@ -2,217 +2,269 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/compress"
 )
 
-// report says what was written. It gives way to a model on standard output.
-func (x *compression) report(m *onnxgraph.Model, out string) error {
-	t := x.t
-	p := t.page()
-	if out == stdio {
-		p = t.logPage()
+// report says what was written, if anything was. It gives way to a model on
+// standard output.
+func (x *compression) report(written *onnxgraph.Model, out *string, extra *tradeoff) error {
+	p := x.t.page()
+	if out != nil && *out == stdio {
+		p = x.t.logPage()
 	}
 	switch {
-	case t.json:
-		return writeJSON(p.w, x.facts(m, &out))
-	case t.quiet:
+	case x.t.json:
+		f := x.fact(x.results())
+		f.Output = out
+		f.wrote(x, written, extra)
+		return writeJSON(p.w, f)
+	case x.t.quiet:
 		return nil
 	}
 	x.preamble(p)
-	if x.result == nil || len(x.result.Recipe.Steps) == 0 {
-		p.heading("nothing to do: %s", x.whyNothing())
-		p.heading("wrote %s, an identical copy", written(out))
-		return nil
+	if x.changed() {
+		x.search(p, x.result)
+		x.recovered(p)
+		x.changes(p, x.result)
+		x.costs(p, written)
+		x.verdict(p)
+		if out != nil {
+			p.text(0, "retraining: no")
+		}
+		x.front(p, extra)
+	} else {
+		p.heading("nothing to do: %s", x.whyNothing(x.result))
 	}
-	x.changes(p)
-	x.costs(p, m)
-	x.guarded(p)
-	p.text(0, "retraining: no")
-	if x.result.Interrupted {
-		p.heading("interrupted: this is the best so far")
+	if x.result != nil && x.result.Interrupted {
+		p.heading("interrupted: this is the best that was found until then")
 	}
-	p.heading("wrote %s", written(out))
-	if out != stdio {
-		t.hint("next: natonnx explain %s tells what was done; natonnx eval measures it", out)
-	}
+	x.wrote(p, out, extra)
 	return nil
 }
 
-func (x *compression) whyNothing() string {
+// results are what the search found, if there was one.
+func (x *compression) results() []*compress.Result {
 	if x.result == nil {
+		return nil
+	}
+	return []*compress.Result{x.result}
+}
+
+// wrote lists the files that were written.
+func (x *compression) wrote(p *page, out *string, extra *tradeoff) {
+	var lines []string
+	switch {
+	case out == nil:
+		lines = append(lines, "the network was not written")
+	case x.changed():
+		lines = append(lines, "wrote "+written(*out))
+	default:
+		lines = append(lines, "wrote "+written(*out)+", an identical copy")
+	}
+	lines = append(lines, extra.wrote(x.result)...)
+	for i, line := range lines {
+		if i == 0 {
+			p.heading("%s", line)
+		} else {
+			p.text(0, "%s", line)
+		}
+	}
+	switch {
+	case out == nil:
+		x.t.hint("next: ask for less, such as --max-madds 90%%, add --recover distill, give more data, or allow more with --max-drop")
+	case *out != stdio && x.changed():
+		x.t.hint("next: natonnx eval %s --against %s measures it on other data; natonnx explain %s prints what it says of itself", *out, x.path, *out)
+	}
+}
+
+// wrote lists what became of the files that were asked for beside the result.
+func (x *tradeoff) wrote(r *compress.Result) (lines []string) {
+	switch {
+	case x.curve == "":
+	case r == nil:
+		lines = append(lines, x.curve+" was not written: nothing was tried")
+	default:
+		lines = append(lines, "wrote "+x.curve)
+	}
+	if n := len(x.points); n > 0 {
+		lines = append(lines, fmt.Sprintf("wrote %s to %s, from %s to %s; the guard has not judged them", plural(n, "point"), x.dir, x.points[0].File, x.points[n-1].File))
+	}
+	if x.skipped != "" {
+		lines = append(lines, fmt.Sprintf("not all points of the front were written: %s", x.skipped))
+	}
+	return lines
+}
+
+// whyNothing says why the network stays as it is.
+func (x *compression) whyNothing(r *compress.Result) string {
+	switch {
+	case r == nil:
 		return compress.ErrNothing.Error()
+	case x.bounded():
+		return "the network keeps the bounds as it is"
+	case x.opt.Cheapest:
+		return fmt.Sprintf("each of %s that were tried loses more than %s", plural(len(r.Candidates)-1, "cheaper network"), pointsOf(x.opt.MaxDrop))
 	}
-	return "every cheaper network that was tried loses too much"
+	return fmt.Sprintf("of %s that were tried each loses more than it saves; a bound, such as --max-madds 90%%, asks for one of them", plural(len(r.Candidates)-1, "cheaper network"))
 }
 
-// preamble says what was done with which images.
+// preamble says in which mode, and with which data.
 func (x *compression) preamble(p *page) {
-	p.text(0, "mode: compress, %s; redesign, for a better architecture that is trained again, needs no data", x.why)
-	f := x.fact
-	p.text(0, "data: %s (%s, %s, preprocessing %s)", f.Path, f.Kind, plural(f.Samples, "sample"), f.Preprocess)
-	if x.result == nil {
-		return
-	}
-	r := x.result
-	s := r.Recipe.Split
-	p.text(2, "%d to fit and %d to rank candidates; %s to judge the result by", s.Fit+s.Held, s.Rank, x.judges())
-	p.text(0, "search: %s (%s, seed %d)", r.Search, plural(len(r.Candidates)-1, "candidate"), r.Recipe.Seed)
-	recovery := "in closed form"
-	if d := r.Distilled; d != nil {
-		recovery += fmt.Sprintf(", then %s of distillation (%s)", plural(d.Epochs, "epoch"), plural(d.Done, "step"))
-	}
-	p.text(0, "recovery: %s", recovery)
-}
-
-func (x *compression) judges() string {
+	p.text(0, "mode: compress, %s; redesign would need no data, but training afterwards", x.mode.why)
+	p.text(0, "data: %s", described(&x.used))
 	if x.guard != nil {
-		return fmt.Sprintf("%d of %s", x.guard.Samples, x.guard.Path)
+		p.text(0, "guard's data: %s", described(x.guard))
 	}
-	return fmt.Sprintf("%d that nothing else saw", x.result.Recipe.Split.Guard)
 }
 
-// changes prints what became of each cell, once for all that changed alike.
-func (x *compression) changes(p *page) {
-	var groups grouped
-	for _, s := range x.result.Recipe.Steps {
-		g := groups.get(fmt.Sprint(s.Node, s.From, s.To, s.Recovery))
-		g.title = fmt.Sprintf("node %d: %s -> %s, %s", s.Node, s.From, strings.TrimSuffix(s.To, "_connect"), recoveries[s.Recovery])
-		g.cells = append(g.cells, s.Cell)
+// described writes data as people read it.
+func described(f *dataFact) string {
+	chosen := plural(f.Samples, "sample")
+	if f.Limit > 0 {
+		chosen += fmt.Sprintf(" that seed %d chose", f.Seed)
 	}
-	p.heading("changed: %s", plural(len(x.result.Recipe.Steps), "cell"))
-	for _, g := range groups.list {
-		p.text(2, "%s ×%d: %s", g.title, len(g.cells), strings.Join(g.cells, ", "))
+	return fmt.Sprintf("%s (%s, %s, preprocessing %s)", f.Path, f.Kind, chosen, f.Preprocess)
+}
+
+// search says how the data were divided, and what was looked for how.
+func (x *compression) search(p *page, r *compress.Result) {
+	s := r.Recipe.Split
+	apart := fmt.Sprintf("%d kept apart for the guard", s.Guard)
+	if r.Recipe.Apart {
+		apart = fmt.Sprintf("%d of the guard's data to judge", s.Guard)
 	}
+	p.text(2, "%d to fit, %d held back to choose how much, %d to rank by, %s", s.Fit, s.Held, s.Rank, apart)
+	p.text(0, "search: %s (%s of %d, seed %d); the best has %s", r.Search, plural(len(r.Candidates)-1, "evaluation"), x.opt.Evals, x.opt.Seed, standing(r))
+}
+
+// recovered says how what is gone was made up for.
+func (x *compression) recovered(p *page) {
+	how := "in closed form"
+	if d := x.result.Distilled; d != nil {
+		how += fmt.Sprintf(", then distillation (%s of %d in %s)", plural(d.Done, "step"), d.Steps, plural(d.Epochs, "epoch"))
+	}
+	p.text(0, "recovery: %s", how)
+}
+
+// standing says what the chosen network of a search costs, and how well it does.
+func standing(r *compress.Result) string {
+	c := r.Chosen
+	return fmt.Sprintf("%s of the multiply-adds at %.3g nats and the same top class in %.1f %%", percentOf(c.Cost.MAdds, r.Before.Cost.MAdds), c.Loss, 100*c.Agreement.Value())
+}
+
+func percentOf(n, of int64) string {
+	return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(1, of)))
 }
 
 // recoveries say how what is gone is made up for.
 var recoveries = map[string]string{
-	"refitted":          "what is left of the cell learned what it did",
-	"folded":            "the operation before the cell learned what it did",
-	"scale":             "a factor and an addend per channel in its place",
-	"pointwise":         "a 1x1 convolution in its place",
-	"folded, pointwise": "the operation before it learned what it did, with a 1x1 convolution in its place",
+	"refitted":          "what is left of the cell was fitted to what it did",
+	"folded":            "the operations before the cell were fitted to what it did",
+	"scale":             "a factor and an addend for each channel took its place",
+	"pointwise":         "a 1x1 convolution took its place",
+	"folded, pointwise": "the operations before it were fitted to what it did, and a 1x1 convolution took its place",
 }
 
-// costs prints what the network cost before and after.
-func (x *compression) costs(p *page, m *onnxgraph.Model) {
-	before, after := x.costFacts(m)
+// changes prints what became of cells, once for all that changed alike.
+func (x *compression) changes(p *page, r *compress.Result) {
+	cells := map[string][]compress.Step{}
+	var names []string
+	for _, s := range r.Recipe.Steps {
+		if cells[s.Cell] == nil {
+			names = append(names, s.Cell)
+		}
+		cells[s.Cell] = append(cells[s.Cell], s)
+	}
+	var groups grouped
+	for _, name := range names {
+		var moves []string
+		for _, s := range cells[name] {
+			moves = append(moves, fmt.Sprintf("node %d: %s -> %s", s.Node, opName(cellmap.Op(s.From)), opName(cellmap.Op(s.To))))
+		}
+		how := recoveries[cells[name][0].Recovery]
+		g := groups.get(strings.Join(moves, ", ") + how)
+		g.title, g.lines = how, moves
+		g.cells = append(g.cells, name)
+	}
+	p.heading("changed")
+	for _, g := range groups.list {
+		p.text(2, "×%d: %s", len(g.cells), strings.Join(g.cells, ", "))
+		for _, line := range g.lines {
+			p.text(4, "%s; %s", line, g.title)
+		}
+	}
+}
+
+// costs prints what the network cost before, and what the written one costs.
+func (x *compression) costs(p *page, after *onnxgraph.Model) {
+	if after == nil { // the guard refused it
+		after = x.result.Model
+	}
+	before := x.model.Cost(x.model.Infer())
 	p.heading("cost")
-	t := &table{indent: 2, numbers: []bool{false, true, true, true}, optional: 1}
-	t.add("", "before", "after", "change")
-	t.add("multiply-adds", amount(before.MultiplyAdds), amount(after.MultiplyAdds), change(before.MultiplyAdds, after.MultiplyAdds))
-	t.add("parameters", amount(before.Params), amount(after.Params), change(before.Params, after.Params))
-	t.add("activation memory", size(before.ActivationBytes), size(after.ActivationBytes), change(before.ActivationBytes, after.ActivationBytes))
-	t.add("nodes", amount(int64(before.Nodes)), amount(int64(after.Nodes)), change(int64(before.Nodes), int64(after.Nodes)))
-	t.add("file size", size(before.FileBytes), size(after.FileBytes), change(before.FileBytes, after.FileBytes))
-	if x.latency[0] > 0 {
-		ms := func(i int) string { return fmt.Sprintf("%.3g ms", milliseconds(x.latency[i])) }
-		t.add("latency ("+x.opt.Runtime.Name()+")", ms(0), ms(1), change(x.latency[0].Microseconds(), x.latency[1].Microseconds()))
+	t := costTable(newCostFact(x.model, before), newCostFact(after, after.Cost(after.Infer())))
+	if was, is := x.result.Before.Cost.Latency, x.result.Chosen.Cost.Latency; was > 0 {
+		t.add("latency", significant(milliseconds(was))+" ms", significant(milliseconds(is))+" ms", change(int64(was), int64(is)))
 	}
 	p.table(t)
+	costNotes(p, x.model, before)
+	if x.result.Before.Cost.Latency > 0 {
+		p.text(2, "latency is the median of single runs, both in turn, on runtime %s (%s)", x.opt.Runtime.Name(), x.opt.Runtime.About())
+	}
 }
 
-// guarded prints what the guard measured.
-func (x *compression) guarded(p *page) {
-	v := x.result.Guard
-	e := v.Evaluation
-	if e == nil || e.Against == nil {
-		return
-	}
-	word := "kept"
+// verdict prints what the guard found.
+func (x *compression) verdict(p *page) {
+	v, e := x.result.Guard, x.result.Guard.Evaluation
+	word := "passed"
 	if !v.Passed() {
 		word = "refused"
 	}
-	p.heading("guard: %s; %s lost %.2f of at most %g points on %s", word, map[bool]string{true: "accuracy", false: "agreement"}[v.Labels], v.Drop, v.MaxDrop, plural(e.Samples, "image"))
+	p.heading("guard: %s, on %s that nothing else saw: %s, of %s allowed", word, plural(e.Samples, "sample"), lost(v), pointsOf(v.MaxDrop))
 	terms, meanings := []string{"same top class", "distance"}, []string{newShareFact(&e.Against.Agreement).String(), newDistanceFact(&e.Against.Distance, true).String()}
 	if v.Labels {
-		terms = append([]string{"top-1 before", "top-1 after"}, terms...)
-		meanings = append([]string{newShareFact(&e.Against.Accuracy.Top1).String(), newShareFact(&e.Accuracy.Top1).String()}, meanings...)
+		terms = slices.Concat([]string{"top-1 before", "top-1 after"}, terms)
+		meanings = slices.Concat([]string{newShareFact(&e.Against.Accuracy.Top1).String(), newShareFact(&e.Accuracy.Top1).String()}, meanings)
 	}
 	p.terms(terms, meanings)
 	if !v.Labels {
-		p.text(0, "accuracy: not measured, as the data have no labels")
+		p.heading("accuracy: not measured, as the data have no labels")
 	}
 	p.blank()
 }
 
-func (x *compression) costFacts(m *onnxgraph.Model) (before, after costFact) {
-	before = newCostFact(x.model, x.model.Cost(x.model.Infer()))
-	if m == nil {
-		return before, before
+// lost writes what the guard found to be lost.
+func lost(v compress.Verdict) string {
+	of := "agreement with the input"
+	if v.Labels {
+		of = "accuracy"
 	}
-	return before, newCostFact(m, m.Cost(m.Infer()))
+	if v.Drop < 0 {
+		return fmt.Sprintf("%s of %s gained", pointsOf(-v.Drop), of)
+	}
+	return fmt.Sprintf("%s of %s lost", pointsOf(v.Drop), of)
 }
 
-// A compressionFact is what optimize prints in the mode compress.
-type compressionFact struct {
-	Schema      schemaV1        `json:"schema_version"`
-	Version     string          `json:"natonnx_version"`
-	Input       string          `json:"input"`
-	Output      *string         `json:"output"` // null: nothing was written
-	Mode        string          `json:"mode"`
-	ModeReason  string          `json:"mode_reason"`
-	Data        dataFact        `json:"data"`
-	GuardData   *dataFact       `json:"guard_data"` // null: a part of the data
-	Split       *compress.Split `json:"split"`
-	Search      string          `json:"search"`
-	Evaluations int             `json:"evaluations"`
-	Seed        uint64          `json:"seed"`
-	Interrupted bool            `json:"interrupted"`
-	Epochs      int             `json:"distillation_epochs"`
-	Changed     bool            `json:"changed"`
-	Retrain     string          `json:"retrain"`
-	Moves       []compress.Step `json:"moves"`
-	Front       int             `json:"front_points"`
-	Before      costFact        `json:"before"`
-	After       *costFact       `json:"after"` // null: nothing was written
-	LatencyMs   *[2]float64     `json:"latency_ms"`
-	Runtime     string          `json:"runtime"`
-	Guard       *guardFact      `json:"guard"`
+// pointsOf writes percentage points.
+func pointsOf(x float64) string {
+	if s := strconv.FormatFloat(math.Round(100*x)/100, 'f', -1, 64); s != "1" {
+		return s + " points"
+	}
+	return "1 point"
 }
 
-// A guardFact is what the guard measured.
-type guardFact struct {
-	Passed    bool         `json:"passed"`
-	Drop      float64      `json:"drop_points"`
-	MaxDrop   float64      `json:"max_drop_points"`
-	Labels    bool         `json:"labels"`
-	Images    int          `json:"images"`
-	Before    *shareFact   `json:"top1_before"`
-	After     *shareFact   `json:"top1_after"`
-	Agreement *shareFact   `json:"agreement"`
-	Distance  distanceFact `json:"distance"`
-}
-
-func (x *compression) facts(m *onnxgraph.Model, output *string) compressionFact {
-	f := compressionFact{
-		Version: version, Input: x.path, Output: output, Mode: "compress", ModeReason: x.why, Data: x.fact, GuardData: x.guard, Search: x.opt.Search,
-		Seed: x.opt.Seed, Epochs: x.opt.Distill, Retrain: "no", Moves: []compress.Step{}, Runtime: x.opt.Runtime.Name(),
+// front says how large the trade-off is, and how to see it.
+func (x *compression) front(p *page, extra *tradeoff) {
+	ways := ""
+	if extra.curve == "" && extra.dir == "" {
+		ways = "; --pareto draws them, --points writes their networks"
 	}
-	before, after := x.costFacts(m)
-	f.Before = before
-	if m != nil {
-		f.After = &after
-	}
-	if x.latency[0] > 0 {
-		f.LatencyMs = &[2]float64{milliseconds(x.latency[0]), milliseconds(x.latency[1])}
-	}
-	r := x.result
-	if r == nil {
-		return f
-	}
-	f.Split, f.Evaluations, f.Interrupted, f.Front = &r.Recipe.Split, len(r.Candidates)-1, r.Interrupted, len(r.Front)
-	f.Changed = len(r.Recipe.Steps) > 0
-	f.Moves = append(f.Moves, r.Recipe.Steps...)
-	if e := r.Guard.Evaluation; e != nil && e.Against != nil {
-		v := r.Guard
-		f.Guard = &guardFact{v.Passed(), v.Drop, v.MaxDrop, v.Labels, e.Samples, nil, nil, newShareFact(&e.Against.Agreement), newDistanceFact(&e.Against.Distance, true)}
-		if v.Labels {
-			f.Guard.Before, f.Guard.After = newShareFact(&e.Against.Accuracy.Top1), newShareFact(&e.Accuracy.Top1)
-		}
-	}
-	return f
+	p.text(0, "trade-off: %d of %s that were looked at are beaten by no other in both cost and loss%s", len(x.result.Front), plural(len(x.result.Candidates), "network"), ways)
 }

@@ -54,6 +54,18 @@ func openData(c *cli.Context, m *onnxgraph.Model) (*dataset.Dataset, error) {
 		}
 		return nil, nil
 	}
+	d, err := openDataset(path, how, m)
+	if err != nil {
+		return nil, err
+	}
+	if n := countOf(c, "limit"); n > 0 {
+		d = d.Sample(int(n), countOf(c, "seed"))
+	}
+	return d, nil
+}
+
+// openDataset opens data as the network takes them.
+func openDataset(path, how string, m *onnxgraph.Model) (*dataset.Dataset, error) {
 	d, err := dataset.Open(path, dataset.Preprocess{})
 	if err != nil {
 		return nil, dataError(err)
@@ -66,9 +78,6 @@ func openData(c *cli.Context, m *onnxgraph.Model) (*dataset.Dataset, error) {
 		if d, err = dataset.Open(path, forInput(p, m)); err != nil {
 			return nil, dataError(err)
 		}
-	}
-	if n := countOf(c, "limit"); n > 0 {
-		d = d.Sample(int(n), countOf(c, "seed"))
 	}
 	return d, nil
 }

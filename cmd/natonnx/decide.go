@@ -16,7 +16,7 @@ import (
 // decisionFlags say how decisions are made; optimize, plan and cells share them.
 func decisionFlags() []cli.Flag {
 	return []cli.Flag{
-		choiceFlag("mode", "auto", "`MODE`: redesign (a better architecture, to be fine-tuned), compress (a cheaper network that still works, from images; optimize and plan), or auto: compress where --data is given, else redesign", "auto", "redesign", "compress"),
+		modeFlag(),
 		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none"},
 		choiceFlag("rules", "nat", "`RULES` say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
 		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
@@ -68,24 +68,21 @@ func readDecision(c *cli.Context) (*decision, error) {
 
 // undecided reads the flags into a decision that is about no model yet.
 func undecided(c *cli.Context) (*decision, error) {
+	m, err := readMode(c)
+	if err != nil {
+		return nil, err
+	}
 	d := &decision{
-		policy: c.String("policy"), mode: "as asked",
+		policy: c.String("policy"), mode: m.why,
 		opt: transformer.Options{Rules: transformer.NAT, Samples: int(countOf(c, "samples")), PerCell: choiceOf(c, "per") == "cell", Seed: countOf(c, "seed")},
 	}
 	d.bounds.madds, d.bounds.params = boundOf(c, "max-madds"), boundOf(c, "max-params")
 	if choiceOf(c, "skip-init") == "identity" {
 		d.opt.SkipInit = cellmap.IdentitySkip
 	}
-	switch choiceOf(c, "mode") {
-	case "compress":
-		return nil, &usageError{"--mode compress: " + c.Command.Name + " shows and makes redesigns", "natonnx optimize compresses"}
-	case "auto":
-		d.mode = "as no data are given"
-	}
 	if rules := choiceOf(c, "rules"); rules != d.opt.Rules.Name {
 		return nil, &usageError{"--rules " + rules + " is not in this version", "--rules " + d.opt.Rules.Name + " is"}
 	}
-	var err error
 	d.opt.Policy, err = openPolicy(d.policy)
 	return d, err
 }

@@ -12,8 +12,10 @@ import (
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/fleet/batch"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/compress"
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/measure"
+	"github.com/natonnx/natonnx/train/search"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -39,10 +41,10 @@ var exits = []struct {
 }{
 	{exitDone, "done, or there was nothing to do", nil},
 	{exitInternal, "internal error: please report it", nil},
-	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError])},
-	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError])},
+	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError], is[*compress.DataError])},
+	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError], is[*compress.NetworkError])},
 	{exitGuard, "the accuracy guard refused", is[*guardError]},
-	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) }, is[*engine.MemoryError], is[*batch.BudgetError], is[*batch.TimeoutError])},
+	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) || errors.Is(err, search.ErrBudget) }, is[*engine.MemoryError], is[*batch.BudgetError], is[*batch.TimeoutError])},
 	{exitBatch, "some files of a batch failed", is[*batchError]},
 	{exitIO, "a file could not be read or written", either(is[*fs.PathError], is[*os.LinkError], is[*os.SyscallError], is[syscall.Errno], is[*ioError], is[*dataset.SampleError], is[*batch.OccupiedError])},
 	{exitInterrupted, "interrupted", func(err error) bool { return errors.Is(err, context.Canceled) }},

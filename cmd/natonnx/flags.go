@@ -132,6 +132,9 @@ func (b *bound) String() string { return b.text }
 
 var suffixes = map[byte]float64{'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9, 'T': 1e12}
 
+// oddDigits are in numbers that Go reads and people do not write on command lines.
+const oddDigits = "xXpPeE_+"
+
 func (b *bound) Set(s string) error {
 	digits, scale := s, 1.0
 	if s != "" {
@@ -145,10 +148,42 @@ func (b *bound) Set(s string) error {
 		}
 	}
 	n, err := strconv.ParseFloat(digits, 64)
-	if err != nil || !(n > 0) || n*scale >= math.MaxInt64 || strings.ContainsAny(digits, "xXpPeE_+") {
+	if err != nil || !(n > 0) || n*scale >= math.MaxInt64 || strings.ContainsAny(digits, oddDigits) {
 		return fmt.Errorf("want a number above 0, such as 300M or 1.5G, or a share of the %s, such as 90%%", b.whose)
 	}
 	b.text, b.number = s, n*scale
+	return nil
+}
+
+// A portion is a flag's value that is a share below all: 90%.
+type portion struct {
+	text  string
+	share float64
+}
+
+func (p *portion) String() string { return p.text }
+
+func (p *portion) Set(s string) error {
+	digits, ok := strings.CutSuffix(s, "%")
+	x, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(x > 0 && x < 100) || strings.ContainsAny(digits, oddDigits) {
+		return errors.New("want a share of the input's below 100%, such as 90%")
+	}
+	p.text, p.share = s, x/100
+	return nil
+}
+
+// points is a flag's value in percentage points.
+type points struct{ value float64 }
+
+func (p *points) String() string { return strconv.FormatFloat(p.value, 'f', -1, 64) }
+
+func (p *points) Set(s string) error {
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(x >= 0 && x <= 100) || strings.ContainsAny(s, oddDigits) {
+		return errors.New("want percentage points from 0 to 100, such as 1 or 0.5")
+	}
+	p.value = x
 	return nil
 }
 

@@ -30,11 +30,11 @@ func (t *tool) optimizeCommand() *cli.Command {
 }
 
 func (t *tool) optimize(c *cli.Context) error {
-	if yes, why, err := compresses(c); err != nil || yes {
-		if err != nil {
-			return err
-		}
-		return t.compress(c, why)
+	switch m, err := readMode(c); {
+	case err != nil:
+		return err
+	case m.compress:
+		return t.compress(c, m)
 	}
 	d, err := readDecision(c)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
@@ -14,13 +15,21 @@ func (t *tool) planCommand() *cli.Command {
 		Usage:     "show what optimize would do, and why, without writing",
 		ArgsUsage: "IN",
 		Description: "Makes the same decisions as optimize with the same flags, and prints every cell, " +
-			"each move with what it saves, and each refusal with its reason. -v also prints the cells in compact form.",
-		Flags:  decisionFlags(),
+			"each move with what it saves, and each refusal with its reason. -v also prints the cells in compact form.\n\n" +
+			"With --data it searches as optimize does in the mode compress, and prints what would be written; the guard's samples are kept apart and not looked at. " +
+			"--compare has each search try as many candidates, and prints what each found.",
+		Flags:  slices.Concat(decisionFlags(), dataFlags(), runFlags(), searchFlags(), []cli.Flag{compareFlag()}),
 		Action: t.plan,
 	}
 }
 
 func (t *tool) plan(c *cli.Context) error {
+	switch m, err := readMode(c); {
+	case err != nil:
+		return err
+	case m.compress:
+		return t.planCompression(c, m)
+	}
 	d, err := t.decide(c)
 	if err != nil {
 		return err

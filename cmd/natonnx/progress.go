@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/fleet/batch"
+	"github.com/natonnx/natonnx/train/compress"
 )
 
 // A progress shows how far something is, on standard error.
@@ -99,6 +100,37 @@ func bar(done, of int) string {
 	const length = 20
 	full := length * done / max(of, 1)
 	return "[" + strings.Repeat("=", full) + strings.Repeat(" ", length-full) + "]"
+}
+
+// compressing shows how far a compression is, not too often. Each of its stages
+// begins anew.
+func (p *progress) compressing(s compress.Progress) {
+	pause := often
+	if !p.line {
+		pause = seldom
+	}
+	now := time.Now()
+	if s.Stage == p.stage && now.Sub(p.shown) < pause {
+		return
+	}
+	if s.Stage != p.stage {
+		p.stage, p.began = s.Stage, now
+	}
+	p.shown = now
+	text := s.Stage
+	if s.Of > 0 {
+		text += fmt.Sprintf(" %d of %d", s.Done, s.Of)
+	}
+	switch s.Stage {
+	case "searching":
+		text += fmt.Sprintf(", best so far %.1f %% of the multiply-adds at %.3g nats", 100*s.MAdds, s.Loss)
+	case "timing":
+		text += fmt.Sprintf(" a network of %.1f %% of the multiply-adds", 100*s.MAdds)
+	}
+	if s.Done > 0 {
+		text += left(now.Sub(p.began), s.Done, s.Of)
+	}
+	p.show(text)
 }
 
 // left writes how long the rest takes at the pace so far.

@@ -22,13 +22,19 @@ func (t *tool) replayCommand() *cli.Command {
 		Usage:     "do to a network again what a result says was done to it",
 		ArgsUsage: "IN --from OUT [-o FILE]",
 		Description: "Reads from the metadata of OUT what optimize did, does that to IN, and compares: the same input gives the same bytes. " +
-			"So it tells whether OUT is what it says, needing neither the policy nor its seed. Without -o nothing is written.\n\n" +
+			"So it tells whether OUT is what it says, needing neither the policy nor its seed. Without -o nothing is written. " +
+			"What was compressed is fitted again, and wants the same --data; how they were prepared and which of them were used is noted. " +
+			"The bytes are the same where the same kind of processor computes.\n\n" +
 			"Where the result differs from OUT, because OUT was trained since for example, it is written all the same, what differs is said, and the exit code is 5. " +
 			"Where IN has no such cell, or another operation in its place, nothing is written, and the exit code is 3.\n\n" +
 			"External data are compared by content, since files of other names hold them.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "take what was done from `OUT`, a result of optimize"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the result to `FILE`; - is standard output"},
+			&cli.StringFlag{Name: "data", Usage: "fit on `DATA`, those that OUT was compressed with"},
+			&cli.StringFlag{Name: "preprocess", Usage: "prepare pictures in this way, `HOW`; without it, as OUT says"},
+			countFlag("workers", 0, 1, 4096, "compute on `N` cores; without it, on all"),
+			progressFlag(),
 		},
 		Action: t.replay,
 	}
@@ -80,7 +86,7 @@ func (t *tool) replay(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.again(c.Context, input); err != nil {
+	if err := r.again(t, c, input); err != nil {
 		return err
 	}
 	if err := r.compare(c.Context); err != nil {
@@ -112,22 +118,25 @@ func (r *replayed) checkPaths(named bool, out string) error {
 }
 
 // again does to a valid model what the other one says was done to it.
-func (r *replayed) again(ctx context.Context, input *onnxgraph.Model) error {
+func (r *replayed) again(t *tool, c *cli.Context, input *onnxgraph.Model) error {
 	r.stamp = stampOf(r.was)
 	if len(r.stamp) == 0 {
 		return &modelError{r.was.Path + ": metadata_props: nothing under natonnx.: it does not say what was done to it"}
 	}
-	if err := r.checkSource(ctx, input); err != nil {
+	if err := r.checkSource(c.Context, input); err != nil {
 		return err
 	}
 	var err error
 	switch mode := r.stamp.get("mode"); mode {
 	case "redesign":
+		if c.IsSet("data") {
+			return &usageError{"--data: " + r.from + " was redesigned, which takes none", "leave it out"}
+		}
 		r.result, err = r.redesign(input)
 	case "compress":
-		err = &modelError{r.was.Path + ": was compressed; replaying that is not in this version"}
+		r.result, err = r.compress(t, c, input)
 	default:
-		err = &modelError{fmt.Sprintf("%s: metadata_props: natonnx.mode is %s, want redesign", r.was.Path, quoted(mode))}
+		err = &modelError{fmt.Sprintf("%s: metadata_props: natonnx.mode is %s, want redesign or compress", r.was.Path, quoted(mode))}
 	}
 	if err != nil {
 		return err

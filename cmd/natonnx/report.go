@@ -10,9 +10,9 @@ import (
 
 // preamble says how decisions were made.
 func (d *decision) preamble(p *page, detail bool) {
-	other := "compress, for a cheaper network without retraining, needs --data"
+	other := "compress would need data: pictures, with labels or without"
 	if d.effect.data != nil {
-		other = "the data only measure the result; --mode compress would use them"
+		other = "the data only measure the result, and compress would use them"
 	}
 	p.text(0, "mode: redesign, %s; %s", d.mode, other)
 	if d.opt.Policy == nil {
@@ -165,8 +165,13 @@ func noCells(p *page, refused []cellmap.Refusal) {
 
 // costs prints what the network cost before and after.
 func (d *decision) costs(p *page) {
-	before, after := newCostFact(d.Map.Model, d.Before), newCostFact(d.Result, d.After)
 	p.heading("cost")
+	p.table(costTable(newCostFact(d.Map.Model, d.Before), newCostFact(d.Result, d.After)))
+	costNotes(p, d.Map.Model, d.Before)
+}
+
+// costTable compares two costs.
+func costTable(before, after costFact) *table {
 	t := &table{indent: 2, numbers: []bool{false, true, true, true}, optional: 1}
 	t.add("", "before", "after", "change")
 	for _, row := range []struct {
@@ -183,8 +188,7 @@ func (d *decision) costs(p *page) {
 	} {
 		t.add(row.name, row.write(row.before), row.write(row.after), change(row.before, row.after))
 	}
-	p.table(t)
-	costNotes(p, d.Map.Model, d.Before)
+	return t
 }
 
 // costNotes prints what the cost leaves out.
