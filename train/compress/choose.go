@@ -27,32 +27,37 @@ type finalist struct {
 // fit fits a candidate wholly, on all images.
 func (c *compression) fit(ctx context.Context, x search.Candidate) (finalist, error) {
 	if c.full == nil {
-		var err error
 		first := c.split.Fit + c.split.Held
-		if c.full, err = c.recoverer(ctx, c.split, [2]int{0, c.split.Fit}, [2]int{c.split.Fit, first}, [2]int{first, first + c.split.Rank}); err != nil {
-			return finalist{}, err
-		}
+		c.full = c.recoverer(c.split, [2]int{0, c.split.Fit}, [2]int{c.split.Fit, first}, [2]int{first, first + c.split.Rank})
 	}
 	out, err := c.full.recover(ctx, c.choices(x.Choice), whole)
 	if err != nil {
 		return finalist{}, err
 	}
 	first := c.full.split.Fit + c.full.split.Held
-	kl, same := divergence(c.full.output(), out.value, first)
+	original, err := c.full.truth(ctx, len(c.cuts)-1)
+	if err != nil {
+		return finalist{}, err
+	}
+	kl, same := divergence(original, out.value, first)
 	return finalist{x, out, kl, same, out.value.Len() - first}, nil
 }
 
+// viewed is how many images, with their views, are enough for fits.
+const viewed = 1024
+
 // recoverer prepares fits on parts of the images: what regressions see, what
-// they hold back, and more. What they see is there mirrored as well, where
-// pictures are few.
-func (c *compression) recoverer(ctx context.Context, s Split, parts ...[2]int) (*recoverer, error) {
+// they hold back, and more. Of pictures that are few, regressions see several views.
+func (c *compression) recoverer(s Split, parts ...[2]int) *recoverer {
 	images := c.portion(parts[0])
-	if c.mirror {
-		images.Data = append(images.Data, mirrored(images).Data...)
-		s.Fit *= 2
+	if c.seen.Pixels() {
+		for number := range max(0, min(4, viewed/max(1, s.Fit))-1) {
+			images.Data = append(images.Data, view(c.portion(parts[0]), number, c.Seed).Data...)
+		}
 	}
+	s.Fit = images.Len()
 	images.Data = append(images.Data, c.portion(parts[1:]...).Data...)
-	return newRecoverer(ctx, c.network, images, s, c.Seed, c.Workers)
+	return onePass(c.network, images, s, c.Seed, c.Workers)
 }
 
 // settle makes the file's network of a choice, fitted on all images.
@@ -60,10 +65,7 @@ func (c *compression) settle(ctx context.Context, taken []int) (*onnxgraph.Model
 	c.Progress(Progress{Stage: "fitting"})
 	n := c.images.Len()
 	s := Split{Fit: n - c.split.Held, Held: c.split.Held}
-	r, err := c.recoverer(ctx, s, [2]int{0, s.Fit}, [2]int{s.Fit, n})
-	if err != nil {
-		return nil, nil, err
-	}
+	r := c.recoverer(s, [2]int{0, s.Fit}, [2]int{s.Fit, n})
 	out, err := r.recover(ctx, c.choices(taken), whole)
 	if err != nil {
 		return nil, nil, err

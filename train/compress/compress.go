@@ -112,7 +112,6 @@ type compression struct {
 	found       []search.Candidate
 	searched    *searched
 	full        *recoverer
-	mirror      bool // fits see pictures mirrored as well
 }
 
 func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o Options) (*compression, error) {
@@ -137,12 +136,11 @@ func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o
 		return nil, err
 	}
 	if len(c.sites) == 0 {
-		return c, ErrNothing
+		return nil, c.nothing()
 	}
 	c.seen, c.guard = splitGuard(images, o.Guard, o.Seed)
 	most := min(maxImages, int(o.Memory/2/max(1, c.bytesPerImage())))
 	n := min(c.seen.Len(), most)
-	c.mirror = c.seen.Pixels() && 2*n <= most
 	if n < fewest {
 		return nil, unusable("%s at a time fit into %d bytes of memory, want %d or more", plural(n), o.Memory, fewest)
 	}
@@ -151,6 +149,15 @@ func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o
 	}
 	c.split = portions(c.images.Len())
 	return c, nil
+}
+
+// nothing is the error of a network of which nothing can go, which may be what is
+// asked for.
+func (c *compression) nothing() error {
+	if c.keepsBounds(search.Candidate{}) && c.Latency == 0 {
+		return ErrNothing
+	}
+	return fmt.Errorf("%w: %v", search.ErrBudget, ErrNothing)
 }
 
 // maxImages is how many images are fitted on at most: more hardly change a fit.

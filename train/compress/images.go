@@ -2,6 +2,8 @@ package compress
 
 import (
 	"context"
+	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/natonnx/natonnx/train/dataset"
@@ -69,12 +71,58 @@ func (c *compression) portion(parts ...[2]int) *refit.Value {
 	return v
 }
 
-// mirrored returns images with left and right exchanged.
-func mirrored(v *refit.Value) *refit.Value {
-	out := &refit.Value{Dims: v.Dims, Data: slices.Clone(v.Data)}
-	width := v.Dims[len(v.Dims)-1]
-	for row := range slices.Chunk(out.Data, width) {
-		slices.Reverse(row)
+// A view of images shows them otherwise, as pictures of the same things: half of
+// them with left and right exchanged, and all but the first view a part of each,
+// three quarters of its sides or more, enlarged to the whole.
+func view(v *refit.Value, number int, seed uint64) *refit.Value {
+	out := refit.NewValue(v.Len(), v.Dims)
+	for i := range v.Len() {
+		from, to := v.Slice(i, i+1).Data, out.Slice(i, i+1).Data
+		rng := rand.New(rand.NewPCG(seed+uint64(number), uint64(i)))
+		scale, mirror := 0.75+0.25*rng.Float64(), number == 0 || rng.IntN(2) == 1
+		if number == 0 {
+			scale = 1
+		}
+		zoom(to, from, v.Dims, scale, rng.Float64(), rng.Float64(), mirror)
 	}
 	return out
+}
+
+// zoom enlarges the part of an image that has a share of its height and width,
+// bilinearly; y and x from 0 to 1 say where it is.
+func zoom(to, from []float32, dims []int, scale, y, x float64, mirror bool) {
+	h, w := dims[1], dims[2]
+	rows, columns := stretch(h, scale, y), stretch(w, scale, x)
+	if mirror {
+		slices.Reverse(columns)
+	}
+	for c := range dims[0] {
+		plane, out := from[c*h*w:], to[c*h*w:]
+		for i, r := range rows {
+			a, b := plane[r.at*w:], plane[min(r.at+1, h-1)*w:]
+			for j, k := range columns {
+				next := min(k.at+1, w-1)
+				above := a[k.at] + k.part*(a[next]-a[k.at])
+				below := b[k.at] + k.part*(b[next]-b[k.at])
+				out[i*w+j] = above + r.part*(below-above)
+			}
+		}
+	}
+}
+
+// A tap is a place between two pixels.
+type tap struct {
+	at   int
+	part float32 // of the way to the next one
+}
+
+// stretch says where the pixels of an enlarged part come from.
+func stretch(n int, scale, offset float64) []tap {
+	taps := make([]tap, n)
+	first := offset * (1 - scale) * float64(n-1)
+	for i := range taps {
+		place := first + scale*float64(i)
+		taps[i] = tap{min(int(place), n-1), float32(place - math.Floor(place))}
+	}
+	return taps
 }

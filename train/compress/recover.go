@@ -17,20 +17,49 @@ type recoverer struct {
 	// original holds, for each cut, the original's value for all images.
 	original []*refit.Value
 	cache    *cache
+	keep     bool // what the original has at all cuts
 }
 
-// newRecoverer runs the original on the images.
+// newRecoverer prepares the recovery of several candidates: it keeps what the
+// original has at every cut.
 func newRecoverer(ctx context.Context, n *network, images *refit.Value, split Split, seed uint64, workers int) (*recoverer, error) {
-	r := &recoverer{network: n, split: split, original: []*refit.Value{images}, cache: newCache(cacheBytes)}
-	r.fitter = refit.Fitter{Original: n.loose.Model, Types: n.types, Fit: split.Fit, Held: split.Held, Workers: workers, Seed: seed}
+	r := onePass(n, images, split, seed, workers)
 	for i := range n.cuts[1:] {
-		v, err := r.fitter.Advance(ctx, n.loose.Model, n.cuts[i], n.cuts[i+1], r.original[i])
-		if err != nil {
+		if _, err := r.truth(ctx, i+1); err != nil {
 			return nil, err
 		}
-		r.original = append(r.original, v)
 	}
+	r.keep = true
 	return r, nil
+}
+
+// onePass prepares the recovery of one candidate at a time, with the memory of few values.
+func onePass(n *network, images *refit.Value, split Split, seed uint64, workers int) *recoverer {
+	r := &recoverer{network: n, split: split, cache: newCache(cacheBytes), original: make([]*refit.Value, len(n.cuts))}
+	r.original[0] = images
+	r.fitter = refit.Fitter{Original: n.loose.Model, Types: n.types, Fit: split.Fit, Held: split.Held, Workers: workers, Seed: seed}
+	return r
+}
+
+// truth is what the original has at a cut.
+func (r *recoverer) truth(ctx context.Context, cut int) (*refit.Value, error) {
+	if v := r.original[cut]; v != nil {
+		return v, nil
+	}
+	last := cut
+	for r.original[last] == nil {
+		last--
+	}
+	v, err := r.fitter.Advance(ctx, r.loose.Model, r.cuts[last], r.cuts[cut], r.original[last])
+	r.original[cut] = v
+	return v, err
+}
+
+// forget lets go of what the original has before a cut, but the images.
+func (r *recoverer) forget(cut int) {
+	if !r.keep {
+		clear(r.original[min(1, cut):cut])
+	}
 }
 
 // output is the original's output.
@@ -61,15 +90,19 @@ func (r *recoverer) recover(ctx context.Context, choices []choice, how reach) (*
 	if err != nil {
 		return nil, err
 	}
-	out := &recovered{at: len(r.cuts) - 1, value: r.output()}
-	if out.model, err = r.loose.Model.Apply(p); err != nil || len(choices) == 0 {
+	out := &recovered{at: len(r.cuts) - 1}
+	if out.model, err = r.loose.Model.Apply(p); err != nil {
+		return nil, err
+	}
+	if len(choices) == 0 {
+		out.value, err = r.truth(ctx, out.at)
 		return out, err
 	}
 	w := &walk{recoverer: r, recovered: out, how: how, changed: map[int]form{}}
 	for _, c := range choices {
 		w.changed[c.site.from] = c.option.form
 	}
-	if err := w.begin(choices); err != nil {
+	if err := w.begin(ctx, choices); err != nil {
 		return nil, err
 	}
 	for out.at < len(r.cuts)-1 {
@@ -95,7 +128,7 @@ type walk struct {
 
 // begin goes to the first cut at which the candidate differs from the original,
 // or farther, where an earlier candidate began alike.
-func (w *walk) begin(choices []choice) error {
+func (w *walk) begin(ctx context.Context, choices []choice) (err error) {
 	first := len(w.cuts)
 	for at := range w.changed {
 		first = min(first, at)
@@ -103,9 +136,9 @@ func (w *walk) begin(choices []choice) error {
 	for w.changed[first].folds() {
 		first--
 	}
-	w.at, w.name, w.value = first, w.cuts[first], w.original[first]
-	if w.how != ends {
-		return nil
+	w.at, w.name = first, w.cuts[first]
+	if w.value, err = w.truth(ctx, first); err != nil || w.how != ends {
+		return err
 	}
 	w.keys = keys(len(w.cuts), choices)
 	for i := len(w.cuts) - 1; i > first; i-- {
@@ -147,7 +180,11 @@ func (w *walk) step(ctx context.Context) error {
 			return err
 		}
 		s := refit.Stretch{From: w.name, Original: w.cuts[i], Outputs: outputs, Stands: stands}
-		m, fits, reports, err := w.fitter.Stretch(ctx, w.model, s, w.original[i], w.value)
+		original, err := w.truth(ctx, i)
+		if err != nil {
+			return err
+		}
+		m, fits, reports, err := w.fitter.Stretch(ctx, w.model, s, original, w.value)
 		if err != nil {
 			return err
 		}
@@ -157,6 +194,10 @@ func (w *walk) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := w.truth(ctx, j); err != nil {
+		return err
+	}
+	w.forget(j)
 	w.at, w.name, w.value = j, end, value
 	if w.how == ends {
 		w.cache.put(w.keys[j], &state{w.fits, w.name, w.value})
