@@ -35,8 +35,8 @@ type effort struct {
 }
 
 var (
-	thorough = effort{64, 8 << 10, []float64{1e-4, 1e-3, 1e-2, 1e-1, 1}, 3}
-	quick    = effort{20, 4 << 10, []float64{1e-3, 3e-2}, 1}
+	thorough = effort{64, 64 << 10, []float64{1e-4, 1e-3, 1e-2, 1e-1, 1}, 3}
+	quick    = effort{20, 8 << 10, []float64{1e-3, 3e-2}, 1}
 )
 
 // newDesign makes room for rows from that many samples.
