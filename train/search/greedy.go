@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// width is how many changes [Greedy] tries at once. Fewer would leave workers
+// tried is how many changes [Greedy] tries at once. Fewer would leave workers
 // idle, more would try changes that turn out not to matter.
-const width = 4
+const tried = 4
 
 // Greedy starts from the network as it is and takes, again and again, the change
 // of one site that adds least loss for what it saves, until the budget is met.
@@ -44,6 +44,7 @@ type greedy struct {
 	current []int
 	loss    float64 // of current
 	steps   int     // taken
+	rounds  int     // of improvements
 	// added is what an option adds to the loss of the site as it is, as last
 	// seen, and seen the step in which that was.
 	added [][]float64
@@ -52,9 +53,6 @@ type greedy struct {
 }
 
 const unseen = -1
-
-// A change of one site.
-type change struct{ site, option int }
 
 func newGreedy(s *session) *greedy {
 	g := &greedy{session: s, current: make([]int, len(s.Sites)), harm: 1}
@@ -114,7 +112,7 @@ func (g *greedy) step(ctx context.Context) error {
 		if best > 0 {
 			stale = changes[:best]
 		}
-		n := min(width, len(stale), max(1, g.left()-end))
+		n := min(tried, len(stale), max(1, g.left()-end))
 		if err := g.try(ctx, stale[:n]); err != nil || g.left() == 0 {
 			return err
 		}
@@ -129,15 +127,6 @@ func (g *greedy) stepsLeft(changes []change) int {
 		length = (g.found[0].Cost - g.Cost(g.current)) / float64(g.steps)
 	}
 	return int(math.Ceil((g.Cost(g.current) - g.floor()) / length))
-}
-
-// with returns a choice with changes.
-func with(base []int, changes ...change) []int {
-	choice := slices.Clone(base)
-	for _, c := range changes {
-		choice[c.site] = c.option
-	}
-	return choice
 }
 
 // try measures what changes add to the current choice.
@@ -203,100 +192,73 @@ func (g *greedy) leap(ctx context.Context, changes []change) error {
 	return g.take(ctx, choice)
 }
 
-// targets returns the costs whose best candidates are improved.
-func (s *session) targets() []float64 {
-	if s.Budget > 0 {
-		return []float64{s.Budget}
-	}
-	const targets = 8
-	costs := make([]float64, targets)
-	for i := range costs {
-		costs[i] = s.floor() + (1-s.floor())*float64(i)/targets
-	}
-	return costs
-}
-
-// An exchange is a way from the best candidate of a target to another one: one
-// change, or two of two sites.
-type exchange struct {
-	first, second change  // the same, where there is one
-	adds          float64 // to the loss, as expected
+// A prospect is a candidate that an exchange leads to.
+type prospect struct {
+	exchange
+	base   Candidate
+	choice []int
+	adds   float64 // to the loss, as expected
 }
 
 // improve tries the most promising exchanges that are new, and reports
 // whether there were any.
 func (g *greedy) improve(ctx context.Context) (more bool, err error) {
-	var bases []Candidate
-	var round []exchange
+	var round []prospect
 	var choices [][]int
-	targets := g.targets()
+	targets := g.targets(g.rounds)
+	g.rounds++
 	for _, target := range targets {
-		base, ok := Best(g.found, target)
-		if !ok {
-			continue
-		}
-		n := max(1, width/len(targets))
-		for _, e := range g.exchanges(base, target) {
-			choice := with(base.Choice, e.first, e.second)
-			if _, old := g.known(choice); !old {
-				bases, round, choices = append(bases, base), append(round, e), append(choices, choice)
-				if n--; n == 0 {
-					break
-				}
-			}
+		for _, p := range g.prospects(target, max(1, tried/len(targets))) {
+			round, choices = append(round, p), append(choices, p.choice)
 		}
 	}
 	if len(round) == 0 {
 		return false, nil
 	}
 	err = g.evaluate(ctx, choices)
-	for i, e := range round {
-		if loss, ok := g.known(choices[i]); ok {
-			g.learn(bases[i], e, loss)
+	for _, p := range round {
+		if loss, ok := g.known(p.choice); ok {
+			g.learn(p, loss)
 		}
 	}
 	return true, err
 }
 
-// exchanges returns what leads from a candidate to others that meet the target,
-// the most promising first.
-func (g *greedy) exchanges(base Candidate, target float64) (all []exchange) {
-	var up []exchange
-	for site, from := range base.Choice {
-		for _, option := range g.options[site] {
-			c := change{site, option}
-			e := exchange{c, c, g.adds(site, option) - g.adds(site, from)}
-			switch saving := g.saving(site, from, option); {
-			case saving < 0:
-				up = append(up, e)
-			case saving > 0:
-				all = append(all, e)
-			}
+// prospects returns the n most promising new candidates near the best one that
+// meets the target.
+func (g *greedy) prospects(target float64, n int) (best []prospect) {
+	base, ok := Best(g.found, target)
+	if !ok {
+		return nil
+	}
+	var all []prospect
+	g.exchanges(base.Choice, target, func(e exchange) {
+		p := prospect{exchange: e, base: base}
+		for _, c := range e.changes() {
+			p.adds += g.adds(c.site, c.option) - g.adds(c.site, base.Choice[c.site])
+		}
+		all = append(all, p)
+	})
+	slices.SortFunc(all, func(a, b prospect) int { return cmp.Compare(a.adds, b.adds) })
+	for _, p := range all {
+		p.choice = with(base.Choice, p.changes()...)
+		if _, old := g.known(p.choice); old {
+			continue
+		}
+		if best = append(best, p); len(best) == n {
+			break
 		}
 	}
-	down := all
-	for _, u := range up {
-		spare := target + slack - base.Cost + g.saving(u.first.site, base.Choice[u.first.site], u.first.option)
-		if spare >= 0 {
-			all = append(all, u)
-		}
-		for _, d := range down {
-			if d.first.site != u.first.site && spare+g.saving(d.first.site, base.Choice[d.first.site], d.first.option) >= 0 {
-				all = append(all, exchange{u.first, d.first, u.adds + d.adds})
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b exchange) int { return cmp.Compare(a.adds, b.adds) })
-	return all
+	return best
 }
 
 // learn has the changes of an exchange share what was not expected of it.
-func (g *greedy) learn(base Candidate, e exchange, loss float64) {
-	changes := slices.Compact([]change{e.first, e.second})
-	surprise := (loss - base.Loss - e.adds) / float64(len(changes))
+func (g *greedy) learn(p prospect, loss float64) {
+	changes := p.changes()
+	surprise := (loss - p.base.Loss - p.adds) / float64(len(changes))
 	for _, c := range changes {
 		if c.option == 0 { // nothing is added there: what was taken back had added less
-			c.option = base.Choice[c.site]
+			c.option = p.base.Choice[c.site]
 			g.see(c, g.adds(c.site, c.option)-surprise)
 			continue
 		}

@@ -12,19 +12,22 @@ const batch = 8
 // tries bounds how often a proposal that was evaluated before is drawn anew.
 const tries = 100
 
-// Random changes sites at random, none twice, until the cost meets the budget, and then
-// takes back what is not needed for that. Without a budget, each candidate has
-// one of its own, uniform over the costs of interest.
+// Random changes sites at random until the cost meets the budget, and then takes
+// back what is not needed for that. Without a budget, each candidate has one of
+// its own, uniform over the costs of interest.
 func Random(ctx context.Context, p *Problem, o Options) ([]Candidate, error) {
 	s, err := newSession(p, o)
 	if err != nil {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
+	if !s.saves() {
+		return s.found, ctx.Err()
+	}
 	for s.left() > 0 {
 		var round [][]int
 		for range batch {
-			round = append(round, s.draw(rng))
+			round = append(round, s.another(rng))
 		}
 		done := s.done()
 		if err := s.evaluate(ctx, round); err != nil {
@@ -37,8 +40,8 @@ func Random(ctx context.Context, p *Problem, o Options) ([]Candidate, error) {
 	return s.found, nil
 }
 
-// draw returns a random choice, of those not evaluated if it finds one.
-func (s *session) draw(rng *rand.Rand) []int {
+// another returns a random choice, a new one if it finds one.
+func (s *session) another(rng *rand.Rand) []int {
 	var choice []int
 	for range tries {
 		choice = s.randomChoice(rng, s.target(rng))

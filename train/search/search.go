@@ -1,6 +1,3 @@
-// Package search looks for the changes of a network that save most and harm
-// least, by evaluating candidates: greedily, at random, or as proposed by a
-// graph convolution network that learns from the evaluations.
 package search
 
 import (
@@ -99,7 +96,7 @@ type Searcher func(ctx context.Context, p *Problem, o Options) ([]Candidate, err
 
 // Searchers returns the searchers by name.
 func Searchers() map[string]Searcher {
-	return map[string]Searcher{"greedy": Greedy, "random": Random, "nat": NAT}
+	return map[string]Searcher{"greedy": Greedy, "nat": NAT, "random": Random}
 }
 
 // ErrBudget is wrapped by the errors of searches whose budget is below

@@ -36,6 +36,9 @@ func newSession(p *Problem, o Options) (*session, error) {
 		s.deadline = time.Now().Add(o.Time)
 	}
 	s.record(make([]int, len(p.Sites)), 0)
+	if p.Budget > 0 && s.found[0].Cost <= p.Budget+slack {
+		s.Evals = 0 // nothing is better than the network as it is
+	}
 	return s, nil
 }
 
@@ -86,6 +89,11 @@ func (s *session) left() int {
 }
 
 func (s *session) done() int { return len(s.found) - 1 }
+
+// saves reports whether any option saves anything.
+func (s *session) saves() bool {
+	return slices.ContainsFunc(s.options, func(o []int) bool { return len(o) > 1 })
+}
 
 // floor is the cost that the cheapest candidates of interest have.
 func (s *session) floor() float64 {
