@@ -204,7 +204,8 @@ func (x *compression) explain(err error) error {
 	case errors.Is(err, compress.ErrNothing):
 		return nil
 	case errors.Is(err, search.ErrBudget):
-		return fmt.Errorf("%s: %w", x.path, err)
+		cost := x.model.Cost(x.model.Infer())
+		return fmt.Errorf("%s: %w; the input has %s multiply-adds and %s parameters", x.path, err, amount(cost.MAdds), amount(cost.Params))
 	}
 	return err
 }

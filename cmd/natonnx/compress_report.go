@@ -109,6 +109,8 @@ func (x *compression) whyNothing(r *compress.Result) string {
 		return compress.ErrNothing.Error()
 	case x.bounded():
 		return "the network keeps the bounds as it is"
+	case len(r.Candidates) == 1:
+		return "no other network was tried"
 	case x.opt.Cheapest:
 		return fmt.Sprintf("each of %s that were tried loses more than %s", plural(len(r.Candidates)-1, "cheaper network"), pointsOf(x.opt.MaxDrop))
 	}
@@ -140,7 +142,7 @@ func (x *compression) search(p *page, r *compress.Result) {
 	if r.Recipe.Apart {
 		apart = fmt.Sprintf("%d of the guard's data to judge", s.Guard)
 	}
-	p.text(2, "%d to fit, %d held back to choose how much, %d to rank by, %s", s.Fit, s.Held, s.Rank, apart)
+	p.text(2, "%d to fit, %d to choose how strongly, %d to rank by, %s", s.Fit, s.Held, s.Rank, apart)
 	p.text(0, "search: %s (%s of %d, seed %d); the best has %s", r.Search, plural(len(r.Candidates)-1, "evaluation"), x.opt.Evals, x.opt.Seed, standing(r))
 }
 

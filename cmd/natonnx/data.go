@@ -15,9 +15,9 @@ import (
 // dataFlags say what to measure on; eval and optimize share them.
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "data", Usage: "measure on `DATA`: class folders of pictures, a folder with labels.csv, CIFAR's .bin records, .npz or .npy arrays, or ONNX's test_data_set_* folders"},
+		&cli.StringFlag{Name: "data", Usage: "run on `DATA`: class folders of pictures, a folder with labels.csv, CIFAR's .bin records, .npz or .npy arrays, or ONNX's test_data_set_* folders"},
 		&cli.StringFlag{Name: "preprocess", Usage: "prepare pictures as the network was trained, `HOW`: imagenet, cifar10, none (pixels as 0 to 1), or mean=R,G,B;std=R,G,B;size=N;crop=N"},
-		countFlag("limit", 0, 1, math.MaxInt32, "measure on `N` samples that --seed chooses; without it, on all"),
+		countFlag("limit", 0, 1, math.MaxInt32, "take `N` samples of the data, which --seed chooses; without it, all"),
 	}
 }
 

@@ -20,7 +20,7 @@ func decisionFlags() []cli.Flag {
 		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none"},
 		choiceFlag("rules", "nat", "`RULES` say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
 		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
-		boundFlag("max-madds", "bound the result's multiply-adds by `X`, such as 1.5G, or by a share of the input's, such as 90%; without it, the input's"),
+		boundFlag("max-madds", "bound the result's multiply-adds by `X`, such as 1.5G, or by a share of the input's, such as 90%; without it, redesign keeps to the input's"),
 		boundFlag("max-params", "bound the result's parameters by `X`, in the same way; without it, there is no bound"),
 		choiceFlag("per", "type", "decide per `UNIT`: type, where cells of one structure decide alike, or cell", "type", "cell"),
 		choiceFlag("skip-init", "gate", "how a new skip begins, `INIT`: gate (scaled by zeros, which keeps the function) or identity", "gate", "identity"),

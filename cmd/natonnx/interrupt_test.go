@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/fixtures"
+	"github.com/natonnx/natonnx/onnxgraph"
 )
 
 // program runs this test binary as natonnx; testscript goes by the name.
@@ -156,5 +157,45 @@ func TestInterruptedWhileMeasuring(t *testing.T) {
 	}
 	if last != "natonnx: interrupted" || !strings.Contains(out.String(), "\ninterrupted after ") || !strings.Contains(out.String(), "  top-1 ") {
 		t.Errorf("it says\n%s\n%s", out.String(), last)
+	}
+}
+
+// A search that is interrupted ends with the best so far, which is written.
+func TestInterruptedWhileCompressing(t *testing.T) {
+	dir := t.TempDir()
+	m, err := fixtures.Build("resnet20", fixtures.Options{Dialect: fixtures.Dialect{FoldBN: true}})
+	must(t, err)
+	model, data, result := filepath.Join(dir, "net.onnx"), filepath.Join(dir, "data.bin"), filepath.Join(dir, "out.onnx")
+	must(t, m.Save(t.Context(), model))
+	must(t, os.WriteFile(data, make([]byte, 60*3073), 0o666))
+	c := program(t, "optimize", model, "-o", result, "--data", data, "--preprocess", "none", "--evals", "1000000", "--max-madds", "80%", "--max-drop", "100", "--progress", "plain")
+	var out strings.Builder
+	c.Stdout = &out
+	log, err := c.StderrPipe()
+	must(t, err)
+	must(t, c.Start())
+	lines := bufio.NewScanner(log)
+	for lines.Scan() && !strings.Contains(lines.Text(), "searching ") {
+	}
+	c.Process.Signal(os.Interrupt)
+	var rest []string
+	for lines.Scan() {
+		rest = append(rest, lines.Text())
+	}
+	said := strings.Join(rest, "\n")
+	if code := exitOf(t, c); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	if !strings.Contains(said, "interrupted: the best so far is being finished; another Ctrl-C stops at once\n") || !strings.HasSuffix(said, "natonnx: interrupted") {
+		t.Errorf("it says %s", said)
+	}
+	if !strings.Contains(out.String(), "\ninterrupted: this is the best that was found until then\n") || !strings.Contains(out.String(), "\nwrote "+result) {
+		t.Errorf("it reports\n%s", out.String())
+	}
+	after, err := onnxgraph.Open(result)
+	must(t, err)
+	must(t, after.Validate())
+	if is, was := after.Cost(after.Infer()).MAdds, m.Cost(m.Infer()).MAdds; float64(is) > 0.8*float64(was) {
+		t.Errorf("the result has %d multiply-adds of %d, want 80%% or less", is, was)
 	}
 }

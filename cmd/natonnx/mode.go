@@ -20,6 +20,9 @@ func modeFlag() cli.Flag {
 // readMode finds the mode, and refuses flags that make no sense in it.
 func readMode(c *cli.Context) (m mode, err error) {
 	data := c.String("data") != ""
+	if !data && c.IsSet("data") {
+		return m, usagef("--data: the name is empty")
+	}
 	switch asked := choiceOf(c, "mode"); {
 	case asked == "compress" && !hasFlag(c, "data"):
 		return m, &usageError{"--mode compress: " + c.Command.Name + " knows redesigns only", "natonnx optimize compresses, and natonnx plan shows what it would do"}

@@ -15,15 +15,16 @@ import (
 func (t *tool) optimizeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "optimize",
-		Usage:     "rewrite a network as a policy decides",
+		Usage:     "make a network cheaper from data, or rewrite it as a policy decides",
 		ArgsUsage: "IN [-o OUT]",
-		Description: "Reads the ONNX file IN, finds its cells, lets a policy add skips and replace operations by skips or nulls, " +
-			"and writes the valid result to OUT. Everything that no decision touches stays as it is, byte for byte.\n\n" +
+		Description: "Reads the ONNX file IN, finds its cells, changes some, and writes the valid result to OUT. Everything that no change touches stays as it is, byte for byte. " +
 			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.\n\n" +
-			"With --data the mode is compress: IN's blocks are removed or simplified, and what they did is fitted into the operations that are left, from the images alone. " +
-			"The result is judged on images that nothing else has seen, and not written where it lost more than --max-drop. Without a bound, the knee of the trade-off is taken. " +
-			"Without --data, or with --mode redesign, it is NAT as published: cells get skips and lose operations, for a network to be fine-tuned; " +
-			"how far its outputs are from those of IN is measured on probe inputs, and on DATA where they are given.",
+			"With --data the mode is compress: operations and whole blocks go, and what they did is fitted into what is left, from the pictures alone. The result computes nearly what IN does and costs less. " +
+			"It is judged on samples that nothing else has seen: by accuracy where there are labels, else by how often the top class is the one that IN sees. Where more than --max-drop is lost, nothing is written, and the exit code is 4. " +
+			"Without a bound the knee of the trade-off is taken. A few hundred pictures such as the network is made for do; IN takes one input of pictures of a known size, and grey pictures get three channels.\n\n" +
+			"Without --data the mode is redesign, NAT as published: a policy adds skips and replaces operations by skips or nulls, for a network that is then fine-tuned. " +
+			"How far the result's outputs are from those of IN is measured on probe inputs, and with --mode redesign --data on DATA too.\n\n" +
+			"An interruption of compress finishes the best network so far, and writes it; a second one stops at once.",
 		Flags:  slices.Concat(outputFlags(), decisionFlags(), effectFlags(), compressFlags()),
 		Action: t.optimize,
 	}

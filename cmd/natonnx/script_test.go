@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 // have these commands beside those of testscript:
 //
 //	exits CODE PROGRAM ARGS...   run a program, which must end with that code
-//	network NAME FILE [OPTION]   make a network of package fixtures (small, batch, dynamo)
+//	network NAME FILE [OPTION]   make a network of package fixtures (small, tiny, few, batch, dynamo)
 //	external FILE NEW DATA       copy a model, its weights to a data file beside it
 //	decides FILE NULL KEEP SKIP  make a policy that scores every edge alike
 //	json FILE [PATH VALUE]       FILE is JSON, and has that value at a.b.0.c
@@ -43,13 +45,14 @@ func TestMain(m *testing.M) {
 //	table FILE                   make a table like that of NAS-Bench-201
 //	records FILE COUNT           make that many CIFAR-10 records of noise, labelled 0, 1, ... 9, 0, ...
 //	arrays FILE SHAPE            make a NumPy array of float32 of that shape: 4,3,32,32
+//	waves FILE COUNT [VALUE]     make that many images of waves, 3x32x32, as such an array; the last number is VALUE
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exitsWith, "network": network, "external": external, "decides": decides, "json": isJSON, "schema": followsSchema,
-			"metadata": metadata, "note": note, "empty": empty, "cut": cut, "table": benchTable, "records": records, "arrays": arrays,
+			"metadata": metadata, "note": note, "empty": empty, "cut": cut, "table": benchTable, "records": records, "arrays": arrays, "waves": waves,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COLUMNS", "80")
@@ -84,6 +87,10 @@ func network(ts *testscript.TestScript, _ bool, args []string) {
 		switch o {
 		case "small":
 			opt.Width, opt.FoldBN = 0.5, true
+		case "tiny":
+			opt.Width, opt.Size, opt.Classes = 0.125, 32, 10
+		case "few":
+			opt.Classes = 5
 		case "batch":
 			opt.DynamicBatch = true
 		case "dynamo":
@@ -255,10 +262,35 @@ func arrays(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		n *= k
 	}
-	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", args[1])
+	writeArray(ts, args[0], args[1], make([]float32, n))
+}
+
+func writeArray(ts *testscript.TestScript, path, shape string, values []float32) {
+	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape)
 	header += strings.Repeat(" ", 117-len(header)) + "\n" // 128 bytes in all
 	file := append([]byte("\x93NUMPY\x01\x00v\x00"), header...)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(file, make([]byte, 4*n)...), 0o666))
+	file, err := binary.Append(file, binary.LittleEndian, values)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(path), file, 0o666))
+}
+
+func waves(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	r := rand.New(rand.NewPCG(3, 4))
+	var values []float32
+	for range 3 * n {
+		across, down, shift := 4*r.NormFloat64(), 4*r.NormFloat64(), 4*r.NormFloat64()
+		for i := range 32 * 32 {
+			values = append(values, float32(2*math.Sin((across*float64(i%32)+down*float64(i/32))/8+shift)))
+		}
+	}
+	if len(args) > 2 {
+		x, err := strconv.ParseFloat(args[2], 32)
+		ts.Check(err)
+		values[len(values)-1] = float32(x)
+	}
+	writeArray(ts, args[0], fmt.Sprintf("%d,3,32,32", n), values)
 }
 
 func benchTable(ts *testscript.TestScript, _ bool, args []string) {

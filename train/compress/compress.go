@@ -211,7 +211,7 @@ func (c *compression) plan(ctx context.Context) (*Result, finalist, error) {
 	}
 	best, err := c.choose(context.WithoutCancel(ctx)) // what was found is worth finishing
 	if err != nil {
-		return nil, finalist{}, err
+		return nil, finalist{}, errors.Join(ctx.Err(), err)
 	}
 	made := *c
 	r := &Result{Search: c.Search, Recipe: c.recipe(best.Choice), Interrupted: cut, made: &made}
