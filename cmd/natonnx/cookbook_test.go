@@ -158,7 +158,7 @@ func newKitchen(t *testing.T) *kitchen {
 	k.network(t, "zoo/resnet14.onnx", "resnet14", fixtures.Options{Width: 0.5})
 	k.network(t, "zoo/vision/resnet20.onnx", "resnet20", fixtures.Options{Width: 0.5})
 	k.network(t, "zoo/vision/vgg11.onnx", "vgg11", fixtures.Options{Width: 0.125, Size: 32, Classes: 10})
-	for i := range 20 {
+	for i := range 60 {
 		k.picture(t, filepath.Join("val", strconv.Itoa(i%10), strconv.Itoa(i)+".png"), uint64(i))
 		k.picture(t, filepath.Join("photos", strconv.Itoa(i)+".png"), uint64(i))
 	}

@@ -91,7 +91,11 @@ func (t *tool) explainStamp(c *cli.Context) error {
 	}
 	(&explanation{p, s, f, t.verbose}).print(t.quiet)
 	if s.get("mode") != "" && len(f.Faults) == 0 {
-		t.hint("next: natonnx replay IN --from %s tells whether this is what becomes of its input IN", args[0])
+		data := ""
+		if s.get("data") != "" {
+			data = " --data DATA"
+		}
+		t.hint("next: natonnx replay IN --from %s%s tells whether this is what becomes of its input IN", args[0], data)
 	}
 	return nil
 }
@@ -201,6 +205,11 @@ func (e *explanation) moved() {
 		line := fmt.Sprintf("node %d: %s -> %s", m.Node, opName(cellmap.Op(m.From)), opName(cellmap.Op(m.To)))
 		if m.From == string(cellmap.Null) && m.To == string(cellmap.Skip) && e.get("skip_init") == "gate" {
 			line += ", gated by zeros"
+		}
+		if how := recoveries[m.Recovery]; how != "" {
+			line += "; " + how
+		} else if m.Recovery != "" {
+			line += "; " + m.Recovery
 		}
 		lines[m.Cell] = append(lines[m.Cell], line)
 	}

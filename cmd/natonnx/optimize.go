@@ -15,7 +15,7 @@ import (
 func (t *tool) optimizeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "optimize",
-		Usage:     "make a network cheaper from data, or rewrite it as a policy decides",
+		Usage:     "make a network cheaper from data, or redesign it",
 		ArgsUsage: "IN [-o OUT]",
 		Description: "Reads the ONNX file IN, finds its cells, changes some, and writes the valid result to OUT. Everything that no change touches stays as it is, byte for byte. " +
 			"What was done is noted in the result's metadata_props, under natonnx. Where nothing is to be done, OUT is an identical copy.\n\n" +

@@ -54,6 +54,8 @@ type stampedMove struct {
 	Slot int    `json:"slot"`
 	From string `json:"from"`
 	To   string `json:"to"`
+	// Recovery says how what is gone was made up for; "": it was not.
+	Recovery string `json:"recovery"`
 }
 
 // moves reads the moves that are noted.

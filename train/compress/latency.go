@@ -2,15 +2,15 @@ package compress
 
 import (
 	"context"
-	"slices"
+	"math"
 	"time"
 
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/measure"
 )
 
-// Both networks are timed in turn, so that whatever else the machine does hits
-// both: several rounds, and no more once they took long.
+// Both networks are timed in turn, in several rounds, and no more once they took
+// long. The round that was disturbed least counts.
 const (
 	timedRounds = 5
 	timedRuns   = 40
@@ -19,11 +19,11 @@ const (
 
 // Time measures the latency of single runs, of a batch of 1 where the network
 // takes any, before and after, on the runtime of the options. It fills in
-// Cost.Latency of Before and Chosen: medians over all rounds.
+// Cost.Latency of Before and Chosen.
 func (r *Result) Time(ctx context.Context) error {
 	c := r.made
 	pair := [2]*onnxgraph.Model{c.model, r.Model}
-	var medians [2][]time.Duration
+	best := [2]time.Duration{math.MaxInt64, math.MaxInt64}
 	began := time.Now()
 	for range timedRounds {
 		for i, m := range pair {
@@ -32,17 +32,12 @@ func (r *Result) Time(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			medians[i] = append(medians[i], l.Median)
+			best[i] = min(best[i], l.Median)
 		}
 		if time.Since(began) > timedLong {
 			break
 		}
 	}
-	r.Before.Cost.Latency, r.Chosen.Cost.Latency = middle(medians[0]), middle(medians[1])
+	r.Before.Cost.Latency, r.Chosen.Cost.Latency = best[0], best[1]
 	return nil
-}
-
-func middle(list []time.Duration) time.Duration {
-	slices.Sort(list)
-	return list[len(list)/2]
 }
