@@ -46,6 +46,14 @@ func resnet20(t *testing.T) *onnxgraph.Model {
 	return openModel(t, "cifar10", "ace_resnet20_cifar10_pre.onnx")
 }
 
+// slow skips a test that is too slow under the race detector.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long; leave out -short")
+	}
+}
+
 // small prepares a recoverer on a few images.
 func small(t *testing.T, m *onnxgraph.Model, images *dataset.Dataset, split Split) *recoverer {
 	t.Helper()
@@ -94,6 +102,7 @@ func TestOptionsOfResNet20(t *testing.T) {
 // TestRecoveredIsWhatIsWritten runs the written file, whose batch is fixed, and
 // compares with what the search saw, for each form, alone and in a row.
 func TestRecoveredIsWhatIsWritten(t *testing.T) {
+	slow(t)
 	for _, path := range [][]string{{"cifar10", "ace_resnet20_cifar10_pre.onnx"}, {"cifar10", "amandashi95_resnet20.onnx"}} {
 		m := openModel(t, path...)
 		r := small(t, m, pictures(t, 24), Split{Fit: 16, Held: 4, Rank: 4})
@@ -174,6 +183,7 @@ func sameOutputs(t *testing.T, what string, file *onnxgraph.Model, images, want 
 // TestFoldingBeatsRemoving checks the point of a recovery: what a block did is
 // made up for to a good part. Removing alone is the fit with no freedom.
 func TestFoldingBeatsRemoving(t *testing.T) {
+	slow(t)
 	r := small(t, resnet20(t), pictures(t, 250), Split{Fit: 150, Held: 30, Rank: 70})
 	s := &r.sites[1]
 	folding := choice{s, &s.options[2], 2}
@@ -207,6 +217,7 @@ func removed(t *testing.T, r *recoverer, ch choice) *onnxgraph.Model {
 // TestCacheChangesNothing evaluates candidates that begin alike, with what
 // earlier ones left behind and without.
 func TestCacheChangesNothing(t *testing.T) {
+	slow(t)
 	m, images := resnet20(t), pictures(t, 32)
 	split := Split{Fit: 20, Held: 6, Rank: 6}
 	warm := small(t, m, images, split)
@@ -234,6 +245,7 @@ func TestCacheChangesNothing(t *testing.T) {
 // TestReplayGivesTheSameBytes compresses twice, on one worker and on two, and
 // replays the recipe.
 func TestReplayGivesTheSameBytes(t *testing.T) {
+	slow(t)
 	m, images := resnet20(t), pictures(t, 100)
 	o := Options{Search: "greedy", Evals: 6, Seed: 3, MAdds: m.Cost(m.Infer()).MAdds * 85 / 100, MaxDrop: 100}
 	bytes := func(m *onnxgraph.Model) string {
