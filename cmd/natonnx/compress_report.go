@@ -236,6 +236,9 @@ func (x *compression) verdict(p *page) {
 		meanings = slices.Concat([]string{newShareFact(&e.Against.Accuracy.Top1).String(), newShareFact(&e.Accuracy.Top1).String()}, meanings)
 	}
 	p.terms(terms, meanings)
+	if one := 100 / float64(e.Samples); one > max(v.MaxDrop, 0.1) {
+		p.text(2, "one sample is %s: so few cannot tell %s from less; more data, or --guard, can", pointsOf(one), pointsOf(v.MaxDrop))
+	}
 	if !v.Labels {
 		p.heading("accuracy: not measured, as the data have no labels")
 	}

@@ -121,14 +121,14 @@ func (p *progress) compressing(s compress.Progress) {
 	if s.Of > 0 {
 		text += fmt.Sprintf(" %d of %d", s.Done, s.Of)
 	}
-	switch s.Stage {
-	case "searching":
-		text += fmt.Sprintf(", best so far %.1f %% of the multiply-adds at %.3g nats", 100*s.MAdds, s.Loss)
-	case "timing":
-		text += fmt.Sprintf(" a network of %.1f %% of the multiply-adds", 100*s.MAdds)
-	}
 	if s.Done > 0 {
 		text += left(now.Sub(p.began), s.Done, s.Of)
+	}
+	switch s.Stage {
+	case "searching":
+		text += fmt.Sprintf(", best so far %.1f %% of the multiply-adds at %.2g nats", 100*s.MAdds, s.Loss)
+	case "timing":
+		text += fmt.Sprintf(" a network of %.1f %% of the multiply-adds", 100*s.MAdds)
 	}
 	p.show(text)
 }

@@ -262,35 +262,42 @@ func arrays(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		n *= k
 	}
-	writeArray(ts, args[0], args[1], make([]float32, n))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), array(args[1], make([]float32, n)), 0o666))
 }
 
-func writeArray(ts *testscript.TestScript, path, shape string, values []float32) {
+// array is a NumPy array of that shape.
+func array(shape string, values []float32) []byte {
 	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape)
 	header += strings.Repeat(" ", 117-len(header)) + "\n" // 128 bytes in all
 	file := append([]byte("\x93NUMPY\x01\x00v\x00"), header...)
-	file, err := binary.Append(file, binary.LittleEndian, values)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(path), file, 0o666))
+	for _, v := range values {
+		file = binary.LittleEndian.AppendUint32(file, math.Float32bits(v))
+	}
+	return file
 }
 
 func waves(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
+	values := waveImages(n)
+	if len(args) > 2 {
+		x, err := strconv.ParseFloat(args[2], 32)
+		ts.Check(err)
+		values[len(values)-1] = float32(x)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), array(fmt.Sprintf("%d,3,32,32", n), values), 0o666))
+}
+
+// waveImages are images of 3x32x32 that differ more than noise does.
+func waveImages(n int) (values []float32) {
 	r := rand.New(rand.NewPCG(3, 4))
-	var values []float32
 	for range 3 * n {
 		across, down, shift := 4*r.NormFloat64(), 4*r.NormFloat64(), 4*r.NormFloat64()
 		for i := range 32 * 32 {
 			values = append(values, float32(2*math.Sin((across*float64(i%32)+down*float64(i/32))/8+shift)))
 		}
 	}
-	if len(args) > 2 {
-		x, err := strconv.ParseFloat(args[2], 32)
-		ts.Check(err)
-		values[len(values)-1] = float32(x)
-	}
-	writeArray(ts, args[0], fmt.Sprintf("%d,3,32,32", n), values)
+	return values
 }
 
 func benchTable(ts *testscript.TestScript, _ bool, args []string) {

@@ -43,8 +43,12 @@ func check(ctx context.Context, m *onnxgraph.Model, o Options, images *dataset.D
 	if len(s) != 4 || !s[1].Known() || !s[2].Known() || !s[3].Known() {
 		return &NetworkError{fmt.Errorf("%s: input %q is %v, want pictures of a known size: batch x channels x height x width", m.Path, run.Input.Name, s)}
 	}
-	if n := images.Len(); n < fewest {
-		return unusable("the data hold %s, too few to compress a network with: want %d or more; a few hundred do well", plural(n), fewest)
+	want := fewest
+	if o.Guard == nil {
+		want = fewest * 5 / 4 // a fifth is kept apart
+	}
+	if n := images.Len(); n < want {
+		return unusable("the data hold %s, too few to compress a network with: want %d or more; a few hundred do well", plural(n), want)
 	}
 	for _, d := range []*dataset.Dataset{images, o.Guard} {
 		if d == nil {
