@@ -62,16 +62,16 @@ func (s *session) exchanges(base []int, target float64, visit func(exchange)) {
 }
 
 // targets returns the costs whose best candidates a round improves: the budget,
-// or some all over the region of interest, others in each round.
+// or the floor and some all over the region of interest, others in each round.
 func (s *session) targets(round int) []float64 {
 	if s.Budget > 0 {
 		return []float64{s.Budget}
 	}
 	const targets = 8
 	_, shift := math.Modf(float64(round) * math.Phi)
-	costs := make([]float64, targets)
-	for i := range costs {
-		costs[i] = s.floor() + (1-s.floor())*(float64(i)+shift)/targets
+	costs := []float64{s.floor()}
+	for i := 1; i < targets; i++ {
+		costs = append(costs, s.floor()+(1-s.floor())*(float64(i)-1+shift)/(targets-1))
 	}
 	return costs
 }

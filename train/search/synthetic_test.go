@@ -200,14 +200,18 @@ func TestSearchersRank(t *testing.T) {
 	}
 }
 
-// BenchmarkTable compares the searchers at length.
+// BenchmarkTable compares the searchers at length: mean log losses.
 func BenchmarkTable(b *testing.B) {
-	for b.Loop() {
-		for _, kind := range []family{compounding, coherent} {
-			for _, budget := range []float64{0.8, 0.6, 0} {
-				for _, evals := range []int{60, 120, 240} {
-					b.Logf("family %d, budget %.1f, %d evaluations: mean log loss %v", kind, budget, evals, compare(b, kind, 27, budget, evals, 24))
-				}
+	for name, kind := range map[string]family{"compounding": compounding, "coherent": coherent} {
+		for _, budget := range []float64{0.8, 0.6, 0} {
+			for _, evals := range []int{60, 120, 240} {
+				b.Run(fmt.Sprintf("%s/budget=%v/evals=%d", name, budget, evals), func(b *testing.B) {
+					for b.Loop() {
+						for searcher, mean := range compare(b, kind, 27, budget, evals, 24) {
+							b.ReportMetric(mean, searcher)
+						}
+					}
+				})
 			}
 		}
 	}
