@@ -19,9 +19,9 @@ type stampedData struct {
 	Preprocess string         `json:"preprocess"`
 	Limit      int            `json:"limit,omitempty"`
 	LimitSeed  uint64         `json:"limit_seed,omitempty"`
-	Split      compress.Split `json:"split"`
+	Split      compress.Split `json:"split,omitzero"`
 	// GuardApart says that the guard had other data.
-	GuardApart bool         `json:"guard_apart"`
+	GuardApart bool         `json:"guard_apart,omitempty"`
 	Guard      *stampedData `json:"guard,omitempty"`
 	Memory     int64        `json:"memory,omitempty"` // bytes that bounded how many pictures were used
 }
