@@ -281,16 +281,6 @@ func (p *policy) covariance() *mat.Dense {
 	return &c
 }
 
-// spread returns the covariance of all effects with log losses of such slopes.
-func (p *policy) spread(covariance, slopes *mat.Dense) *mat.Dense {
-	m := len(p.placed)
-	n, _ := slopes.Dims()
-	all := mat.NewDense(2*m, n, nil)
-	all.Slice(0, m, 0, n).(*mat.Dense).Mul(covariance, slopes.Slice(0, n, 0, m).T())
-	all.Slice(m, 2*m, 0, n).(*mat.Dense).Scale(factorDeviation*factorDeviation, slopes.Slice(0, n, m, 2*m).T())
-	return all
-}
-
 // straying returns the covariance of what the model cannot say: candidates that
 // differ at few sites have most of it in common.
 func (p *policy) straying(measured []Candidate) *mat.SymDense {
