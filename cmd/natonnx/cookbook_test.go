@@ -175,13 +175,6 @@ func (k *kitchen) commit(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func (k *kitchen) network(t *testing.T, path, name string, o fixtures.Options) {
 	t.Helper()
 	m, err := fixtures.Build(name, o)

@@ -323,3 +323,10 @@ func tableOf201() string {
 	}
 	return b.String()
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
