@@ -78,7 +78,11 @@ func (x *compression) wrote(p *page, out *string, extra *tradeoff) {
 	}
 	switch {
 	case out == nil:
-		x.t.hint("next: ask for less, such as --max-madds 90%%, add --recover distill, give more data, or allow more with --max-drop")
+		teach := "add --recover distill"
+		if x.opt.Distill > 0 {
+			teach = "raise --epochs"
+		}
+		x.t.hint("next: ask for less, such as --max-madds 90%%, %s, give more data, or allow more with --max-drop", teach)
 	case *out != stdio && x.changed():
 		x.t.hint("next: natonnx eval %s --against %s measures it on other data; natonnx explain %s prints what it says of itself", *out, x.path, *out)
 	}

@@ -51,8 +51,9 @@ const viewed = 1024
 func (c *compression) recoverer(s Split, parts ...[2]int) *recoverer {
 	images := c.portion(parts[0])
 	if c.seen.Pixels() {
+		originals := images.Slice(0, images.Len())
 		for number := range max(0, min(4, viewed/max(1, s.Fit))-1) {
-			images.Data = append(images.Data, view(c.portion(parts[0]), number, c.Seed).Data...)
+			images.Data = append(images.Data, view(originals, number, c.Seed).Data...)
 		}
 	}
 	s.Fit = images.Len()
