@@ -176,6 +176,15 @@ var recoveries = map[string]string{
 	"scale":             "a factor and an addend for each channel took its place",
 	"pointwise":         "a 1x1 convolution took its place",
 	"folded, pointwise": "the operations before it were fitted to what it did, and a 1x1 convolution took its place",
+	"narrowed":          "the operation that reads them was fitted to what all did",
+}
+
+// stepText says what became of an operation.
+func stepText(s compress.Step) string {
+	if s.Of > 0 {
+		return fmt.Sprintf("node %d: %s with %d of its %d channels", s.Node, opName(cellmap.Op(s.From)), s.Kept, s.Of)
+	}
+	return fmt.Sprintf("node %d: %s -> %s", s.Node, opName(cellmap.Op(s.From)), opName(cellmap.Op(s.To)))
 }
 
 // changes prints what became of cells, once for all that changed alike.
@@ -192,7 +201,7 @@ func (x *compression) changes(p *page, r *compress.Result) {
 	for _, name := range names {
 		var moves []string
 		for _, s := range cells[name] {
-			moves = append(moves, fmt.Sprintf("node %d: %s -> %s", s.Node, opName(cellmap.Op(s.From)), opName(cellmap.Op(s.To))))
+			moves = append(moves, stepText(s))
 		}
 		how := recoveries[cells[name][0].Recovery]
 		g := groups.get(strings.Join(moves, ", ") + how)

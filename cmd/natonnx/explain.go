@@ -202,7 +202,7 @@ func (e *explanation) moved() {
 		if lines[m.Cell] == nil {
 			cells = append(cells, m.Cell)
 		}
-		line := fmt.Sprintf("node %d: %s -> %s", m.Node, opName(cellmap.Op(m.From)), opName(cellmap.Op(m.To)))
+		line := stepText(m.Step)
 		if m.From == string(cellmap.Null) && m.To == string(cellmap.Skip) && e.get("skip_init") == "gate" {
 			line += ", gated by zeros"
 		}

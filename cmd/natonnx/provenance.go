@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/compress"
 )
 
 // A stamp is what natonnx noted in a model that it wrote: the entries of its
@@ -47,16 +48,9 @@ func (s stamp) get(key string) string {
 // structured are the keys whose values are JSON.
 var structured = []string{"moves", "recovery", "data", "measures"}
 
-// A stampedMove is a move as it is noted; see moveFact.
-type stampedMove struct {
-	Cell string `json:"cell"`
-	Node int    `json:"node"`
-	Slot int    `json:"slot"`
-	From string `json:"from"`
-	To   string `json:"to"`
-	// Recovery says how what is gone was made up for; "": it was not.
-	Recovery string `json:"recovery"`
-}
+// A stampedMove is a move as it is noted; see moveFact. What is gone was not made
+// up for where Recovery is empty.
+type stampedMove struct{ compress.Step }
 
 // moves reads the moves that are noted.
 func (s stamp) moves() (list []stampedMove, err error) {

@@ -148,7 +148,7 @@ func prepare(ctx context.Context, m *onnxgraph.Model, images *dataset.Dataset, o
 		return nil, err
 	}
 	c.split = portions(c.images.Len())
-	return c, nil
+	return c, c.rank(ctx, c.images, o.Seed, o.Workers)
 }
 
 // nothing is the error of a network of which nothing can go, which may be what is
@@ -299,11 +299,7 @@ func (c *compression) distill(ctx context.Context, r *Result) error {
 
 // write lowers a choice on the file's network and gives it fitted weights.
 func (c *compression) write(taken []int, fits []refit.Weights) (*onnxgraph.Model, error) {
-	p, err := c.patch(c.file, c.choices(taken))
-	if err != nil {
-		return nil, err
-	}
-	m, err := c.model.Apply(p)
+	m, _, err := c.lower(c.file, c.choices(taken))
 	if err != nil {
 		return nil, err
 	}

@@ -203,11 +203,7 @@ func TestFoldingBeatsRemoving(t *testing.T) {
 }
 
 func removed(t *testing.T, r *recoverer, ch choice) *onnxgraph.Model {
-	p, err := r.patch(r.loose, []choice{ch})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := r.loose.Model.Apply(p)
+	m, _, err := r.lower(r.loose, []choice{ch})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 
 	"github.com/natonnx/natonnx/cellmap"
@@ -68,6 +69,12 @@ func (n *network) describe(ch choice) string {
 			s += ", "
 		}
 		s += cellmap.Move{Cell: c, Edge: id, To: ch.option.to[i]}.String()
+	}
+	for i, w := range ch.option.narrow {
+		if i > 0 {
+			s += ", "
+		}
+		s += fmt.Sprintf("%s: node %d: %d of %d channels", c.Name, cellmap.Label(w.Maker.Node), w.keep, w.Count)
 	}
 	return s + " (" + ch.option.form.String() + ")"
 }

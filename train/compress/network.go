@@ -18,6 +18,9 @@ type network struct {
 	cuts  []string
 	sites []site
 	cost  *onnxgraph.Cost
+	// ranked are the channels between convolutions by what they matter, by the
+	// value that has them.
+	ranked map[string][]int
 }
 
 // A site is a cell with the ways to write it.
@@ -29,9 +32,10 @@ type site struct {
 
 // An option is one way to write a cell. The first one of a site is empty.
 type option struct {
-	moves []cellmap.EdgeID
-	to    []cellmap.Op
-	form  form
+	moves  []cellmap.EdgeID
+	to     []cellmap.Op
+	narrow []narrowing
+	form   form
 	// costs are the multiply-adds, parameters of the whole network if this alone is done.
 	madds, params int64
 }
@@ -49,10 +53,13 @@ const (
 	pointwise
 	// blended: both folded and pointwise.
 	blended
+	// narrowed: convolutions pass on fewer channels, and those that read them learn
+	// what is missing.
+	narrowed
 )
 
 func (f form) String() string {
-	return [...]string{"refitted", "folded", "scale", "pointwise", "folded, pointwise"}[f]
+	return [...]string{"refitted", "folded", "scale", "pointwise", "folded, pointwise", "narrowed"}[f]
 }
 
 // folds reports whether the operation before the cell learns what the cell did.
@@ -110,11 +117,7 @@ func (n *network) cut() {
 func (n *network) options(c *cellmap.Cell, s *site) {
 	seen := map[string]bool{}
 	add := func(o option) {
-		p, err := n.patch(n.loose, []choice{{site: s, option: &o}})
-		if err != nil {
-			return
-		}
-		m, err := n.loose.Model.Apply(p)
+		m, _, err := n.lower(n.loose, []choice{{site: s, option: &o}})
 		if err != nil {
 			return
 		}
@@ -149,6 +152,9 @@ func (n *network) options(c *cellmap.Cell, s *site) {
 				}
 			}
 		}
+	}
+	for _, list := range n.narrowings(c) {
+		add(option{narrow: list, form: narrowed})
 	}
 }
 
@@ -227,7 +233,7 @@ type choice struct {
 	number int // of the option
 }
 
-// patch lowers choices on one reading of the network.
+// patch carries out the moves of choices on one reading of the network.
 func (n *network) patch(m *cellmap.Map, choices []choice) (*onnxgraph.Patch, error) {
 	var moves []cellmap.Move
 	var mends []cellmap.Mend

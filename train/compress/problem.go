@@ -199,6 +199,9 @@ func (g *graph) actions(cell int, o *option) []search.Action {
 		}
 		all = append(all, search.Action{Node: g.nodes[cell][id], To: to})
 	}
+	for _, w := range o.narrow {
+		all = append(all, search.Action{Node: g.nodes[cell][w.Maker], To: 3})
+	}
 	return all
 }
 

@@ -30,6 +30,9 @@ type Step struct {
 	From     string `json:"from"`
 	To       string `json:"to"`
 	Recovery string `json:"recovery"`
+	// Kept is how many of the operation's channels are left, of how many; 0: all.
+	Kept int `json:"kept,omitempty"`
+	Of   int `json:"of,omitempty"`
 }
 
 func (c *compression) recipe(taken []int) Recipe {
@@ -45,7 +48,11 @@ func (n *network) steps(ch choice) (all []Step) {
 	cell := n.file.Cells[ch.site.cell]
 	for i, id := range ch.option.moves {
 		m := cellmap.Move{Cell: cell, Edge: id, To: ch.option.to[i]}
-		all = append(all, Step{cell.Name, cellmap.Label(id.Node), id.Slot, string(m.Old().Op), string(m.To), ch.option.form.String()})
+		all = append(all, Step{Cell: cell.Name, Node: cellmap.Label(id.Node), Slot: id.Slot, From: string(m.Old().Op), To: string(m.To), Recovery: ch.option.form.String()})
+	}
+	for _, w := range ch.option.narrow {
+		op := string(cellmap.Move{Cell: cell, Edge: w.Maker}.Old().Op)
+		all = append(all, Step{cell.Name, cellmap.Label(w.Maker.Node), w.Maker.Slot, op, op, ch.option.form.String(), w.keep, w.Count})
 	}
 	return all
 }

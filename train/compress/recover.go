@@ -86,19 +86,17 @@ const (
 
 // recover lowers choices and fits what is left, from the input to the output.
 func (r *recoverer) recover(ctx context.Context, choices []choice, how reach) (*recovered, error) {
-	p, err := r.patch(r.loose, choices)
+	out := &recovered{at: len(r.cuts) - 1}
+	m, narrowed, err := r.lower(r.loose, choices)
 	if err != nil {
 		return nil, err
 	}
-	out := &recovered{at: len(r.cuts) - 1}
-	if out.model, err = r.loose.Model.Apply(p); err != nil {
-		return nil, err
-	}
+	out.model = m
 	if len(choices) == 0 {
 		out.value, err = r.truth(ctx, out.at)
 		return out, err
 	}
-	w := &walk{recoverer: r, recovered: out, how: how, changed: map[int]form{}}
+	w := &walk{recoverer: r, recovered: out, how: how, changed: map[int]form{}, narrowed: narrowed}
 	for _, c := range choices {
 		w.changed[c.site.from] = c.option.form
 	}
@@ -122,8 +120,10 @@ type walk struct {
 	*recovered
 	how     reach
 	changed map[int]form // by the cut before the cell
-	name    string       // of the value that stands at the cut
-	keys    []string     // by cut: names the choices before it; "": no state is kept there
+	// narrowed are the values that have fewer channels than the original's.
+	narrowed map[string]refit.Channels
+	name     string   // of the value that stands at the cut
+	keys     []string // by cut: names the choices before it; "": no state is kept there
 }
 
 // begin goes to the first cut at which the candidate differs from the original,
@@ -179,7 +179,7 @@ func (w *walk) step(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s := refit.Stretch{From: w.name, Original: w.cuts[i], Outputs: outputs, Stands: stands}
+		s := refit.Stretch{From: w.name, Original: w.cuts[i], Outputs: outputs, Stands: stands, Narrowed: w.narrowed}
 		original, err := w.truth(ctx, i)
 		if err != nil {
 			return err

@@ -37,6 +37,15 @@ type Stretch struct {
 	// Stands says for values of the rewritten network that have to do as others
 	// of the original, which those are; the others do as their own namesakes.
 	Stands map[string]string
+	// Narrowed says for values that have only some of the channels of one of the
+	// original's, which those are.
+	Narrowed map[string]Channels
+}
+
+// Channels are some channels of a value.
+type Channels struct {
+	Of   string
+	Kept []int
 }
 
 // A Report says how the fit of one operation went.
@@ -62,7 +71,7 @@ func (f *Fitter) Stretch(ctx context.Context, m *onnxgraph.Model, s Stretch, ori
 		if n == nil {
 			return nil, nil, nil, fmt.Errorf("%s: no node makes %q", m.Path, output)
 		}
-		g, err := f.goal(m, n, s.Stands)
+		g, err := f.goal(m, n, s)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -90,6 +99,7 @@ func (f *Fitter) Stretch(ctx context.Context, m *onnxgraph.Model, s Stretch, ori
 type goal struct {
 	*linear
 	target    string   // the original's value
+	channels  []int    // of it that the result stands for; nil: all
 	others    []string // what is added to the result
 	scale     []float32
 	shift     []float32 // of a normalization behind the operation; nil: none
@@ -97,7 +107,7 @@ type goal struct {
 }
 
 // goal finds out what a node should come to; nil where it cannot be fitted.
-func (f *Fitter) goal(m *onnxgraph.Model, n *onnxgraph.Node, stands map[string]string) (*goal, error) {
+func (f *Fitter) goal(m *onnxgraph.Model, n *onnxgraph.Node, s Stretch) (*goal, error) {
 	l, err := linearOf(m, n)
 	if l == nil || err != nil {
 		return nil, err
@@ -120,8 +130,10 @@ func (f *Fitter) goal(m *onnxgraph.Model, n *onnxgraph.Node, stands map[string]s
 		value = b.Outputs[0]
 	}
 	original := func(name string) string {
-		if s := stands[name]; s != "" {
-			name = s
+		if of := s.Stands[name]; of != "" {
+			name = of
+		} else if n, ok := s.Narrowed[name]; ok {
+			name, g.channels = n.Of, n.Kept
 		}
 		if f.Original.Graph.Index().Producer[name] == nil {
 			return ""
@@ -265,10 +277,9 @@ func (f *Fitter) collect(ctx context.Context, g *goal, want, has *part, read str
 				rng := rand.New(rand.NewPCG(f.Seed, uint64(first+i)))
 				x := in.Float32s()[i*g.groups*g.in*h*w:]
 				d.add(x, h, w, positions(per, oh*ow, rng), ow, func(channel, position int) float32 {
-					at := (i*len(g.bias)+channel)*oh*ow + position
-					v := z.Float32s()[at]
+					v := z.Float32s()[(i*z.Dims[1]+g.original(channel))*oh*ow+position]
 					for _, name := range g.others {
-						v -= got[name].Float32s()[at]
+						v -= got[name].Float32s()[(i*len(g.bias)+channel)*oh*ow+position]
 					}
 					if g.scale != nil {
 						v = (v - g.shift[channel]) / g.scale[channel]
@@ -279,6 +290,14 @@ func (f *Fitter) collect(ctx context.Context, g *goal, want, has *part, read str
 			return nil
 		})
 	})
+}
+
+// original is the number of a channel among those of the target.
+func (g *goal) original(channel int) int {
+	if g.channels == nil {
+		return channel
+	}
+	return g.channels[channel]
 }
 
 // plane returns the height and width of a batch of images; 1x1 of vectors.

@@ -33,11 +33,11 @@ type Option struct {
 // An Action changes an operation, a node of the Graph.
 type Action struct {
 	Node int
-	To   int // 0: keep, 1: skip, 2: null
+	To   int // 0: keep, 1: skip, 2: null, 3: fewer channels
 }
 
 // actions is how many there are for an operation.
-const actions = 3
+const actions = 4
 
 // A Graph is the network as a policy sees it: operations, and which of them read
 // what others compute.

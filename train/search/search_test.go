@@ -309,7 +309,7 @@ func TestRefusals(t *testing.T) {
 		"option 2 (1x1): cost NaN":            func(p *Problem) { p.Sites[1].Options[2].Cost = math.NaN() },
 		"harm -1":                             func(p *Problem) { p.Sites[1].Options[2].Harm = -1 },
 		"budget +Inf":                         func(p *Problem) { p.Budget = math.Inf(1) },
-		"action 3 on node 0":                  func(p *Problem) { p.Sites[0].Options[1].Actions[0].To = 3 },
+		"action 4 on node 0":                  func(p *Problem) { p.Sites[0].Options[1].Actions[0].To = 4 },
 		"action 2 on node 99":                 func(p *Problem) { p.Sites[0].Options[1].Actions[0].Node = 99 },
 		"node 3 has 1 features, want the 3":   func(p *Problem) { p.Graph.Features[3] = []float64{1} },
 		"node 3: feature position is NaN":     func(p *Problem) { p.Graph.Features[3][0] = math.NaN() },
