@@ -437,6 +437,48 @@ func TestInterface(t *testing.T) {
 	wanted{added: []string{"n"}}.check(t, d)
 }
 
+// The outputs of a model may have one name, which is not valid but occurs.
+func TestOutputsOfOneName(t *testing.T) {
+	sizes := map[string]int64{"wide": 8, "narrow": 2, "other": 8}
+	model := func(outputs ...string) *onnxgraph.Model {
+		b := onnxgraph.NewBuilder("g", 17)
+		b.Input("x", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(1), onnxgraph.Const(8)})
+		b.Add(onnxgraph.NewNode("Relu", "r", []string{"x"}, []string{"y"}))
+		b.Add(onnxgraph.NewNode("Neg", "n", []string{"x"}, []string{"z"}))
+		for _, o := range outputs {
+			name := "y"
+			if o == "other" {
+				name = "z"
+			}
+			b.Output(name, onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(1), onnxgraph.Const(sizes[o])})
+		}
+		m, err := b.Model("m.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	a := model("wide", "narrow", "other")
+	for _, test := range []struct {
+		name string
+		b    *onnxgraph.Model
+		want []Change
+	}{
+		{"itself", a, []Change{}},
+		{"one like it", model("wide", "narrow", "other"), []Change{}},
+		{"the namesakes in another order", model("narrow", "wide", "other"), []Change{
+			{Changed, "output", "y", "float32 1x8", "float32 1x2"}, {Changed, "output", "y", "float32 1x2", "float32 1x8"}}},
+		{"the other one first", model("other", "wide", "narrow"), []Change{
+			{Moved, "output", "y", "0", "1"}, {Moved, "output", "y", "1", "2"}, {Moved, "output", "z", "2", "0"}}},
+		{"without a namesake", model("wide", "other"), []Change{{Removed, "output", "y", "float32 1x2", ""}}},
+		{"with one more", model("wide", "narrow", "other", "wide"), []Change{{Added, "output", "y", "", "float32 1x8"}}},
+	} {
+		if d := compared(t, a, test.b); !slices.Equal(d.Interface, test.want) || d.Same != (len(test.want) == 0) {
+			t.Errorf("%s: same is %t, interface %v\nwant %v", test.name, d.Same, d.Interface, test.want)
+		}
+	}
+}
+
 func TestTensorTypes(t *testing.T) {
 	le := binary.LittleEndian
 	for _, test := range []struct {

@@ -128,17 +128,18 @@ func portChanges(what string, a, b []*onnxgraph.Value) (list []Change) {
 }
 
 // pairPorts maps the index of each value of a to that of the one of b that it
-// is: the one of its name, or else the one at its place, where that has no
-// namesake either.
+// is: the one of its name (where several bear it, in their order), or else the
+// one at its place, where that has no namesake either.
 func pairPorts(a, b []*onnxgraph.Value) map[int]int {
-	at := map[string]int{}
+	at := map[string][]int{}
 	for j, w := range b {
-		at[w.Name] = j
+		at[w.Name] = append(at[w.Name], j)
 	}
 	pairs, taken := map[int]int{}, map[int]bool{}
 	for i, v := range a {
-		if j, ok := at[v.Name]; ok && !taken[j] {
-			pairs[i], taken[j] = j, true
+		if free := at[v.Name]; len(free) > 0 {
+			pairs[i], taken[free[0]] = free[0], true
+			at[v.Name] = free[1:]
 		}
 	}
 	for i := range min(len(a), len(b)) {
