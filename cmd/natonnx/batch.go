@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/fleet/batch"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/urfave/cli/v2"
 )
@@ -110,7 +111,7 @@ var reportForms = map[string]func(*batch.Report, io.Writer) error{
 type batchError struct{ bad, of int }
 
 func (e *batchError) Error() string {
-	return fmt.Sprintf("%d of %s failed", e.bad, plural(e.of, "model"))
+	return fmt.Sprintf("%d of %s failed", e.bad, legible.Plural(e.of, "model"))
 }
 
 func (t *tool) batch(c *cli.Context) error {
@@ -295,7 +296,7 @@ func writeReports(r *batch.Report, paths []string, s batch.Shard) (files []strin
 // summary prints the report for people: how many, and what is wrong with which.
 func (t *tool) summary(r *batch.Report, files []string) {
 	p := t.page()
-	title := fmt.Sprintf("%s: %s to %s", r.Task, plural(r.Models, "model"), r.Dir)
+	title := fmt.Sprintf("%s: %s to %s", r.Task, legible.Plural(r.Models, "model"), r.Dir)
 	if r.Shard != "1/1" {
 		title += ", shard " + r.Shard
 	}

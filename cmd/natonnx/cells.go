@@ -9,6 +9,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/cellmap/draw"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/urfave/cli/v2"
 )
@@ -128,7 +129,7 @@ func (t *tool) draw(picture drawing, out string, d *decision, variants []*varian
 	if err := onnxgraph.WriteFile(out, b.Bytes()); err != nil {
 		return err
 	}
-	t.hint("drew %s to %s", plural(len(panels), "panel"), out)
+	t.hint("drew %s to %s", legible.Plural(len(panels), "panel"), out)
 	return nil
 }
 

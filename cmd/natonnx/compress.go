@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/natonnx/natonnx/engine/backend"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/compress"
 	"github.com/natonnx/natonnx/train/dataset"
@@ -240,7 +241,7 @@ func (x *compression) refused() bool { return x.changed() && !x.result.Guard.Pas
 func (x *compression) refusal() error {
 	v := x.result.Guard
 	return &guardError{fmt.Sprintf("%s: %s on %s that nothing else saw, and --max-drop allows %s: not written",
-		x.path, lost(v), plural(v.Evaluation.Samples, "sample"), pointsOf(v.MaxDrop))}
+		x.path, lost(v), legible.Plural(v.Evaluation.Samples, "sample"), pointsOf(v.MaxDrop))}
 }
 
 // roomFor finds out before long work whether files could be written where they

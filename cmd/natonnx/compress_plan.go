@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/compress"
 	"github.com/urfave/cli/v2"
 )
@@ -84,7 +85,7 @@ func (x *compression) reportPlan(results []*compress.Result, extra *tradeoff) er
 		p.heading("interrupted: this is the best that was found until then")
 	}
 	p.heading("accuracy: not measured; optimize judges the result on %s that nothing else sees, and does not write one that lost more than %s",
-		plural(r.Recipe.Split.Guard, "sample"), pointsOf(x.opt.MaxDrop))
+		legible.Plural(r.Recipe.Split.Guard, "sample"), pointsOf(x.opt.MaxDrop))
 	if extra.curve != "" {
 		p.text(0, "wrote %s", extra.curve)
 	}
@@ -106,7 +107,7 @@ func (x *compression) planned(p *page, r *compress.Result) {
 
 // compared prints what each search found.
 func (x *compression) compared(p *page, results []*compress.Result) {
-	p.heading("searches, each with %s, on %s", plural(x.opt.Evals, "evaluation"), plural(results[0].Recipe.Split.Rank, "sample"))
+	p.heading("searches, each with %s, on %s", legible.Plural(x.opt.Evals, "evaluation"), legible.Plural(results[0].Recipe.Split.Rank, "sample"))
 	t := &table{indent: 2, numbers: []bool{false, true, true, true, true, true}, optional: 1}
 	t.add("", "tried", "multiply-adds", "loss", "same top class", "front")
 	for _, r := range results {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/natonnx/natonnx/engine/cpu"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/compress"
 	"github.com/natonnx/natonnx/train/dataset"
@@ -82,7 +83,7 @@ func (r *replayed) checkKernels() error {
 			return &usageError{fmt.Sprintf("%s was computed with %s instructions, and this would be with %v", r.from, noted, used), "set " + cpu.Variable + "=" + noted}
 		}
 	}
-	return &checkError{fmt.Sprintf("%s was computed with %s instructions, which are not to be had here: the last bits would differ", r.from, clip(noted, 100))}
+	return &checkError{fmt.Sprintf("%s was computed with %s instructions, which are not to be had here: the last bits would differ", r.from, legible.Clip(noted, 100))}
 }
 
 // openData opens the data and finds out whether they are those that are noted.
@@ -90,7 +91,7 @@ func (r *replayed) openData(c *cli.Context, input *onnxgraph.Model, noted stampe
 	path, how := c.String("data"), noted.Preprocess
 	if path == "" {
 		return nil, &usageError{fmt.Sprintf("replay: %s was compressed, and there is no --data", r.from),
-			fmt.Sprintf("name the data that it was made with: %s, %s", clip(noted.Kind, 100), plural(noted.Samples, "sample"))}
+			fmt.Sprintf("name the data that it was made with: %s, %s", legible.Clip(noted.Kind, 100), legible.Plural(noted.Samples, "sample"))}
 	}
 	if c.IsSet("preprocess") {
 		how = c.String("preprocess")
@@ -102,7 +103,7 @@ func (r *replayed) openData(c *cli.Context, input *onnxgraph.Model, noted stampe
 		return nil, err
 	}
 	if found := d.Preprocess().String(); found != noted.Preprocess {
-		return nil, &usageError{fmt.Sprintf("--preprocess %s: means %s, and %s was made with %s", how, found, r.from, clip(noted.Preprocess, 200)), "leave --preprocess out: it is noted"}
+		return nil, &usageError{fmt.Sprintf("--preprocess %s: means %s, and %s was made with %s", how, found, r.from, legible.Clip(noted.Preprocess, 200)), "leave --preprocess out: it is noted"}
 	}
 	if noted.Limit > 0 {
 		d = d.Sample(noted.Limit, noted.LimitSeed)
@@ -113,7 +114,7 @@ func (r *replayed) openData(c *cli.Context, input *onnxgraph.Model, noted stampe
 func (r *replayed) checkData(ctx context.Context, path string, d *dataset.Dataset, noted stampedData) error {
 	digest, err := d.Digest(ctx)
 	if err == nil && digest != noted.Digest {
-		err = &usageError{fmt.Sprintf("--data %s: are not the data that %s was made with: the digest of %s is %s, want %s of %d", path, r.from, plural(d.Len(), "sample"), digest, clip(noted.Digest, 100), noted.Samples), ""}
+		err = &usageError{fmt.Sprintf("--data %s: are not the data that %s was made with: the digest of %s is %s, want %s of %d", path, r.from, legible.Plural(d.Len(), "sample"), digest, legible.Clip(noted.Digest, 100), noted.Samples), ""}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/compress"
 )
@@ -98,7 +99,7 @@ func (x *tradeoff) wrote(r *compress.Result) (lines []string) {
 		lines = append(lines, "wrote "+x.curve)
 	}
 	if n := len(x.points); n > 0 {
-		lines = append(lines, fmt.Sprintf("wrote %s to %s, from %s to %s; the guard has not judged them", plural(n, "point"), x.dir, x.points[0].File, x.points[n-1].File))
+		lines = append(lines, fmt.Sprintf("wrote %s to %s, from %s to %s; the guard has not judged them", legible.Plural(n, "point"), x.dir, x.points[0].File, x.points[n-1].File))
 	}
 	if x.skipped != "" {
 		lines = append(lines, fmt.Sprintf("not all points of the front were written: %s", x.skipped))
@@ -116,9 +117,9 @@ func (x *compression) whyNothing(r *compress.Result) string {
 	case len(r.Candidates) == 1:
 		return "no other network was tried"
 	case x.opt.Cheapest:
-		return fmt.Sprintf("each of %s that were tried loses more than %s", plural(len(r.Candidates)-1, "cheaper network"), pointsOf(x.opt.MaxDrop))
+		return fmt.Sprintf("each of %s that were tried loses more than %s", legible.Plural(len(r.Candidates)-1, "cheaper network"), pointsOf(x.opt.MaxDrop))
 	}
-	return fmt.Sprintf("of %s that were tried each loses more than it saves; a bound, such as --max-madds 90%%, asks for one of them", plural(len(r.Candidates)-1, "cheaper network"))
+	return fmt.Sprintf("of %s that were tried each loses more than it saves; a bound, such as --max-madds 90%%, asks for one of them", legible.Plural(len(r.Candidates)-1, "cheaper network"))
 }
 
 // preamble says in which mode, and with which data.
@@ -132,7 +133,7 @@ func (x *compression) preamble(p *page) {
 
 // described writes data as people read it.
 func described(f *dataFact) string {
-	chosen := plural(f.Samples, "sample")
+	chosen := legible.Plural(f.Samples, "sample")
 	if f.Limit > 0 {
 		chosen += fmt.Sprintf(" that seed %d chose", f.Seed)
 	}
@@ -147,14 +148,14 @@ func (x *compression) search(p *page, r *compress.Result) {
 		apart = fmt.Sprintf("%d of the guard's data to judge", s.Guard)
 	}
 	p.text(2, "%d to fit, %d to choose how strongly, %d to rank by, %s", s.Fit, s.Held, s.Rank, apart)
-	p.text(0, "search: %s (%s of %d, seed %d); the best has %s", r.Search, plural(len(r.Candidates)-1, "evaluation"), x.opt.Evals, x.opt.Seed, standing(r))
+	p.text(0, "search: %s (%s of %d, seed %d); the best has %s", r.Search, legible.Plural(len(r.Candidates)-1, "evaluation"), x.opt.Evals, x.opt.Seed, standing(r))
 }
 
 // recovered says how what is gone was made up for.
 func (x *compression) recovered(p *page) {
 	how := "in closed form"
 	if d := x.result.Distilled; d != nil {
-		how += fmt.Sprintf(", then distillation (%s of %d in %s)", plural(d.Done, "step"), d.Steps, plural(d.Epochs, "epoch"))
+		how += fmt.Sprintf(", then distillation (%s of %d in %s)", legible.Plural(d.Done, "step"), d.Steps, legible.Plural(d.Epochs, "epoch"))
 	}
 	p.text(0, "recovery: %s", how)
 }
@@ -242,7 +243,7 @@ func (x *compression) verdict(p *page) {
 	if !v.Passed() {
 		word = "refused"
 	}
-	p.heading("guard: %s, on %s that nothing else saw: %s, of %s allowed", word, plural(e.Samples, "sample"), lost(v), pointsOf(v.MaxDrop))
+	p.heading("guard: %s, on %s that nothing else saw: %s, of %s allowed", word, legible.Plural(e.Samples, "sample"), lost(v), pointsOf(v.MaxDrop))
 	terms, meanings := []string{"same top class", "distance"}, []string{newShareFact(&e.Against.Agreement).String(), newDistanceFact(&e.Against.Distance, true).String()}
 	if v.Labels {
 		terms = slices.Concat([]string{"top-1 before", "top-1 after"}, terms)
@@ -284,5 +285,5 @@ func (x *compression) front(p *page, extra *tradeoff) {
 	if extra.curve == "" && extra.dir == "" {
 		ways = "; --pareto draws them, --points writes their networks"
 	}
-	p.text(0, "trade-off: %d of %s that were looked at are beaten by no other in both cost and loss%s", len(x.result.Front), plural(len(x.result.Candidates), "network"), ways)
+	p.text(0, "trade-off: %d of %s that were looked at are beaten by no other in both cost and loss%s", len(x.result.Front), legible.Plural(len(x.result.Candidates), "network"), ways)
 }

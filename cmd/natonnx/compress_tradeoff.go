@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/compress"
 	tradepage "github.com/natonnx/natonnx/train/compress/page"
@@ -88,7 +89,7 @@ func (x *tradeoff) writeCurve(k *compression, results ...*compress.Result) error
 	}
 	r := results[0]
 	c := &tradepage.Curve{
-		Version: version, Model: k.path, Data: fmt.Sprintf("%s (%s)", k.used.Path, plural(k.used.Samples, "sample")), Search: r.Search, Input: r.Before, Points: pointsOn(r),
+		Version: version, Model: k.path, Data: fmt.Sprintf("%s (%s)", k.used.Path, legible.Plural(k.used.Samples, "sample")), Search: r.Search, Input: r.Before, Points: pointsOn(r),
 		Notes: []string{"The chosen network was fitted on all pictures, the others on as many as the search takes."},
 	}
 	if r.Before.Cost.Latency > 0 {

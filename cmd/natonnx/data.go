@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/measure"
@@ -254,7 +255,7 @@ func newDriftFact(d *measure.Drift) *driftFact {
 }
 
 func (d *driftFact) print(p *page, what string) {
-	p.heading("%s on %s (%s, seed %d): %v", what, plural(d.Probes, "probe input"), d.Values, d.Seed, d.Distance)
+	p.heading("%s on %s (%s, seed %d): %v", what, legible.Plural(d.Probes, "probe input"), d.Values, d.Seed, d.Distance)
 }
 
 // A probed network's multiply-adds, all probes together, and the number of

@@ -11,6 +11,7 @@ import (
 
 	"github.com/natonnx/natonnx/fleet/diff"
 	diffpage "github.com/natonnx/natonnx/fleet/diff/page"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/measure"
@@ -203,14 +204,14 @@ func (e *effect) measured() (list []diffpage.Measurement) {
 	}
 	switch {
 	case e.drift != nil:
-		add("distance of the outputs", e.drift.Distance.String(), fmt.Sprintf("%s (%s, seed %d)", plural(e.drift.Probes, "probe input"), e.drift.Values, e.drift.Seed), nil)
+		add("distance of the outputs", e.drift.Distance.String(), fmt.Sprintf("%s (%s, seed %d)", legible.Plural(e.drift.Probes, "probe input"), e.drift.Values, e.drift.Seed), nil)
 	case e.noDrift != "":
 		add("distance of the outputs", "not measured: "+e.noDrift, "", nil)
 	}
 	if e.data == nil {
 		return list
 	}
-	on := fmt.Sprintf("%s (%s, preprocessing %s)", e.data.Path, plural(e.data.Samples, "sample"), e.data.Preprocess)
+	on := fmt.Sprintf("%s (%s, preprocessing %s)", e.data.Path, legible.Plural(e.data.Samples, "sample"), e.data.Preprocess)
 	add("same top class", e.against.Agreement.String(), on, e.against.Agreement)
 	add("distance of the outputs", e.against.Distance.String(), on, nil)
 	if e.accuracy != nil {
@@ -262,7 +263,7 @@ func (r *diffReport) verdict() {
 	case !r.Same:
 		r.text(0, "%s -> %s", r.Before.Path, r.After.Path)
 	case n > 0:
-		r.text(0, "%s: no difference was found, but %s could not be compared", pair, plural(n, "tensor"))
+		r.text(0, "%s: no difference was found, but %s could not be compared", pair, legible.Plural(n, "tensor"))
 	case !r.Tensors.Values:
 		r.text(0, "%s: no difference was found; the values of tensors were not compared", pair)
 	case r.Identical:
@@ -294,7 +295,7 @@ func (r *diffReport) counts() {
 		}
 		cells := tally(counted{len(c.Changed), "changed"}, counted{len(c.Added), "added"}, counted{len(c.Removed), "removed"}, counted{c.Same, "the same"})
 		if moves > 0 {
-			cells += fmt.Sprintf(" (%s)", plural(moves, "move"))
+			cells += fmt.Sprintf(" (%s)", legible.Plural(moves, "move"))
 		}
 		terms, meanings = append(terms, "cells"), append(meanings, cmp.Or(cells, "none"))
 	}
@@ -304,7 +305,7 @@ func (r *diffReport) counts() {
 			whose = r.Before.Path
 		}
 		terms = append(terms, "natonnx")
-		meanings = append(meanings, clean(fmt.Sprintf("%s says that it was rewritten: %s by policy %s, retraining %s", whose, plural(len(stamp.Moves), "move"), stamp.Policy, stamp.Retrain)))
+		meanings = append(meanings, clean(fmt.Sprintf("%s says that it was rewritten: %s by policy %s, retraining %s", whose, legible.Plural(len(stamp.Moves), "move"), stamp.Policy, stamp.Retrain)))
 	}
 	r.terms(terms, meanings)
 }
@@ -378,7 +379,7 @@ func (r *diffReport) change(c diff.Change) {
 	if c.What == "metadata" {
 		name = c.Name
 	}
-	was, is := clip(c.Before, 200), clip(c.After, 200)
+	was, is := legible.Clip(c.Before, 200), legible.Clip(c.After, 200)
 	switch c.Kind {
 	case diff.Added:
 		r.text(2, "%s", strings.TrimSuffix(fmt.Sprintf("+ %s: %s", name, is), ": "))
@@ -599,7 +600,7 @@ func moveOfValues(v *diff.ValueChange) string {
 	if v.Differing == nil {
 		return "other values"
 	}
-	s := fmt.Sprintf("%d of %s differ", *v.Differing, plural(int(v.Elements), "element"))
+	s := fmt.Sprintf("%d of %s differ", *v.Differing, legible.Plural(int(v.Elements), "element"))
 	return s + fmt.Sprintf(", relative %s, largest %s", number(v.Relative), number(v.MaxAbs))
 }
 
@@ -646,7 +647,7 @@ func (r *diffReport) costs() {
 		r.text(2, "a symbolic batch is counted as 1")
 	}
 	if before.UnknownNodes+after.UnknownNodes > 0 {
-		r.text(2, "left out, as their cost is unknown: %s before, %s after", plural(before.UnknownNodes, "node"), plural(after.UnknownNodes, "node"))
+		r.text(2, "left out, as their cost is unknown: %s before, %s after", legible.Plural(before.UnknownNodes, "node"), legible.Plural(after.UnknownNodes, "node"))
 	}
 }
 
@@ -674,7 +675,7 @@ func (r *diffReport) gaps() {
 		g := groups.list[i]
 		more := ""
 		if n := len(g.cells) - 1; n > 0 {
-			more = fmt.Sprintf(" and %s", plural(n, "more tensor"))
+			more = fmt.Sprintf(" and %s", legible.Plural(n, "more tensor"))
 		}
 		r.text(2, "%s%s: %s", g.cells[0], more, g.title)
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/measure"
 	"github.com/urfave/cli/v2"
 )
@@ -127,7 +128,7 @@ func (e *effect) print(p *page) {
 		p.heading("accuracy: not measured")
 		return
 	}
-	p.heading("on %s (%s, preprocessing %s)", e.data.Path, plural(e.data.Samples, "sample"), e.data.Preprocess)
+	p.heading("on %s (%s, preprocessing %s)", e.data.Path, legible.Plural(e.data.Samples, "sample"), e.data.Preprocess)
 	p.terms([]string{"same top class", "distance"}, []string{e.against.Agreement.String(), e.against.Distance.String()})
 	if e.accuracy == nil {
 		p.heading("accuracy: not measured, as the data have no labels")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/engine/backend"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/measure"
@@ -249,7 +250,7 @@ func (f *evalFact) conditions(p *page) {
 	}
 	row("output", "%q%s", f.Output, scores)
 	if d := f.Data; d != nil {
-		chosen := plural(d.Samples, "sample")
+		chosen := legible.Plural(d.Samples, "sample")
 		if d.Limit > 0 {
 			chosen += fmt.Sprintf(", chosen by seed %d", d.Seed)
 		}
@@ -260,14 +261,14 @@ func (f *evalFact) conditions(p *page) {
 		row("preprocessing", "%s", d.Preprocess)
 	}
 	row("runtime", "%s (%s)", f.Runtime, f.About)
-	how := plural(f.Workers, "worker")
+	how := legible.Plural(f.Workers, "worker")
 	if f.Batch > 0 {
 		how += fmt.Sprintf(", batch %d", f.Batch)
 	}
 	row("run", "%s", how)
 	p.terms(terms, meanings)
 	if f.Interrupted {
-		p.heading("interrupted after %s", plural(f.Samples, "sample"))
+		p.heading("interrupted after %s", legible.Plural(f.Samples, "sample"))
 	}
 }
 
@@ -329,7 +330,7 @@ func (f *evalFact) speed(p *page) {
 		if l.Runs >= 100 {
 			text += fmt.Sprintf(", 99 %% within %s ms", significant(l.P99))
 		}
-		meanings = append(meanings, text+fmt.Sprintf(" (%s of batch %d)", plural(l.Runs, "run"), l.Batch))
+		meanings = append(meanings, text+fmt.Sprintf(" (%s of batch %d)", legible.Plural(l.Runs, "run"), l.Batch))
 	}
 	p.terms(terms, meanings)
 }

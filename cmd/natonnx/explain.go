@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/urfave/cli/v2"
 )
 
@@ -113,7 +114,7 @@ func (e *explanation) print(quiet bool) {
 	if v := e.get("version"); v != "" {
 		by += " " + v
 	}
-	e.text(0, "%s: says that it was written by %s", e.fact.Input, clip(by, e.most()))
+	e.text(0, "%s: says that it was written by %s", e.fact.Input, legible.Clip(by, e.most()))
 	e.summary()
 	if quiet {
 		return
@@ -130,9 +131,9 @@ func (e *explanation) print(quiet bool) {
 		}
 	}
 	for _, fault := range e.fact.Faults {
-		e.heading("%s: %s", clip(fault.Key, 60), fault.Reason)
+		e.heading("%s: %s", legible.Clip(fault.Key, 60), fault.Reason)
 		if raw, ok := e.fact.Stamp[fault.Key].(string); ok {
-			e.text(2, "%s", clip(raw, e.most()))
+			e.text(2, "%s", legible.Clip(raw, e.most()))
 		}
 	}
 }
@@ -162,13 +163,13 @@ var titles = map[string]string{"skip_init": "new skips", "retrain": "retraining"
 func (e *explanation) summary() {
 	var terms, meanings []string
 	row := func(key string) {
-		value := clip(e.get(key), e.most())
+		value := legible.Clip(e.get(key), e.most())
 		if more := told[[2]string{key, value}]; more != "" {
 			value += ": " + more
 		}
 		title := titles[key]
 		if title == "" {
-			title = clip(key, 30)
+			title = legible.Clip(key, 30)
 		}
 		terms, meanings = append(terms, clean(title)), append(meanings, clean(value))
 	}
@@ -218,11 +219,11 @@ func (e *explanation) moved() {
 		g := groups.get(strings.Join(lines[cell], "\n"))
 		g.cells, g.lines = append(g.cells, cell), lines[cell]
 	}
-	e.heading("%s in %s", plural(len(moves), "move"), plural(len(cells), "cell"))
+	e.heading("%s in %s", legible.Plural(len(moves), "move"), legible.Plural(len(cells), "cell"))
 	e.list(len(groups.list), func(i int) {
 		g := groups.list[i]
-		e.text(2, "%s", clip(strings.Join(g.cells, ", "), e.most()))
-		e.list(len(g.lines), func(i int) { e.text(4, "%s", clip(g.lines[i], e.most())) })
+		e.text(2, "%s", legible.Clip(strings.Join(g.cells, ", "), e.most()))
+		e.list(len(g.lines), func(i int) { e.text(4, "%s", legible.Clip(g.lines[i], e.most())) })
 	})
 }
 
@@ -262,16 +263,16 @@ func (e *explanation) section(key string, v document) {
 		}
 		e.members(v)
 	case []document:
-		e.list(len(v), func(i int) { e.text(2, "%s", clip(plain(v[i]), e.most())) })
+		e.list(len(v), func(i int) { e.text(2, "%s", legible.Clip(plain(v[i]), e.most())) })
 	default:
-		e.text(2, "%s", clip(plain(v), e.most()))
+		e.text(2, "%s", legible.Clip(plain(v), e.most()))
 	}
 }
 
 func (e *explanation) members(o object) {
 	var terms, meanings []string
 	for _, m := range o[:e.shown(len(o))] {
-		terms, meanings = append(terms, clean(clip(spaced(m.key), 30))), append(meanings, clean(clip(plain(m.value), e.most())))
+		terms, meanings = append(terms, clean(legible.Clip(spaced(m.key), 30))), append(meanings, clean(legible.Clip(plain(m.value), e.most())))
 	}
 	if len(terms) > 0 {
 		e.terms(terms, meanings)

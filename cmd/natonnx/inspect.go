@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/urfave/cli/v2"
 )
@@ -125,7 +126,7 @@ func (t *tool) invalid(path string, m *onnxgraph.Model, err error) error {
 		return errors.Join(err, t.writeJSON(f))
 	case t.verbose && errors.As(err, &list):
 		p := t.page()
-		p.text(0, "%s", plural(len(f.Problems), "problem"))
+		p.text(0, "%s", legible.Plural(len(f.Problems), "problem"))
 		for _, problem := range list.Problems {
 			p.text(2, "%s", problem)
 		}
@@ -232,7 +233,7 @@ func (p *page) model(path string, m *onnxgraph.Model) {
 		row("functions", "%d, kept as they are", n)
 	}
 	for _, e := range m.Metadata {
-		row("metadata", "%s = %s", e.Key, clip(e.Value, 200))
+		row("metadata", "%s = %s", e.Key, legible.Clip(e.Value, 200))
 	}
 	p.terms(terms, meanings)
 }
@@ -266,7 +267,7 @@ func (p *page) modelCost(m *onnxgraph.Model, c *onnxgraph.Cost) {
 
 // cells prints the cells by kind: 8 residual: 5 identity, 3 projection.
 func (p *page) cells(m *cellmap.Map) {
-	p.heading("%s of %s", plural(len(m.Cells), "cell"), plural(len(m.CellTypes), "type"))
+	p.heading("%s of %s", legible.Plural(len(m.Cells), "cell"), legible.Plural(len(m.CellTypes), "type"))
 	type kind struct {
 		count     int
 		shortcuts []countFact
@@ -294,7 +295,7 @@ func (p *page) cells(m *cellmap.Map) {
 		if len(parts) == 1 && k.shortcuts[0].Name == "" {
 			parts = nil
 		}
-		p.text(2, "%s", strings.TrimSuffix(plural(k.count, string(name)+" block")+": "+strings.Join(parts, ", "), ": "))
+		p.text(2, "%s", strings.TrimSuffix(legible.Plural(k.count, string(name)+" block")+": "+strings.Join(parts, ", "), ": "))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/urfave/cli/v2"
 )
 
@@ -60,7 +61,7 @@ func (t *tool) plan(c *cli.Context) error {
 
 // cells prints each cell and what is to become of it.
 func (d *decision) cells(p *page, genotypes bool) {
-	p.heading("%s", plural(len(d.Map.Cells), "cell"))
+	p.heading("%s", legible.Plural(len(d.Map.Cells), "cell"))
 	t := &table{indent: 2, numbers: make([]bool, 5)}
 	for _, c := range d.Map.Cells {
 		t.add(c.Type.Name, c.Name, kindOf(c), d.shape(c.Inputs[1]), "-> "+d.shape(c.Output))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/fleet/batch"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/compress"
 )
 
@@ -30,7 +31,7 @@ func (p *progress) show(text string) {
 	switch {
 	case p.none:
 	case p.line:
-		fmt.Fprintf(p.t.log, "\r\x1b[K%s", clip(text, width(os.Stderr)-1))
+		fmt.Fprintf(p.t.log, "\r\x1b[K%s", legible.Clip(text, width(os.Stderr)-1))
 		p.drawn = true
 	default:
 		fmt.Fprintln(p.t.log, text)
@@ -51,7 +52,7 @@ func (p *progress) count(done, of int, thing string) {
 	}
 	if now := time.Now(); now.Sub(p.shown) >= pause {
 		p.shown = now
-		p.show(fmt.Sprintf("%d of %s%s", done, plural(of, thing), left(now.Sub(p.began), done, of)))
+		p.show(fmt.Sprintf("%d of %s%s", done, legible.Plural(of, thing), left(now.Sub(p.began), done, of)))
 	}
 }
 
@@ -85,7 +86,7 @@ func (p *progress) models() func(done, of int, row *batch.Row) {
 // ofModels writes how far a batch is, and how fast: what earlier runs have done
 // says nothing of that.
 func ofModels(done, of, bad, worked int, passed time.Duration) string {
-	text := fmt.Sprintf("%d of %s", done, plural(of, "model"))
+	text := fmt.Sprintf("%d of %s", done, legible.Plural(of, "model"))
 	if bad > 0 {
 		text += fmt.Sprintf(", %d failed", bad)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/fleet/diff"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/urfave/cli/v2"
 )
@@ -222,7 +223,7 @@ func (s stampedMove) in(cells *cellmap.Map) (cellmap.Move, error) {
 		return m, fmt.Errorf("%s has no node %d with a slot %d", s.Cell, s.Node, s.Slot)
 	}
 	if op := m.Old().Op; string(op) != s.From {
-		return m, fmt.Errorf("%s, node %d, slot %d: the operation is %s, want %s", s.Cell, s.Node, s.Slot, opName(op), clip(opName(cellmap.Op(s.From)), 100))
+		return m, fmt.Errorf("%s, node %d, slot %d: the operation is %s, want %s", s.Cell, s.Node, s.Slot, opName(op), legible.Clip(opName(cellmap.Op(s.From)), 100))
 	}
 	return m, nil
 }
@@ -310,7 +311,7 @@ func (t *tool) reportReplay(r *replayed, out string) error {
 	if t.quiet {
 		return r.failure()
 	}
-	p.text(0, "%s, as %s says: mode %s, %s, by natonnx %s", r.in, r.from, r.stamp.get("mode"), plural(r.moves, "move"), clip(r.stamp.get("version"), 100))
+	p.text(0, "%s, as %s says: mode %s, %s, by natonnx %s", r.in, r.from, r.stamp.get("mode"), legible.Plural(r.moves, "move"), legible.Clip(r.stamp.get("version"), 100))
 	switch {
 	case r.identical:
 		p.text(0, "identical to %s, byte for byte", r.from)
@@ -343,4 +344,4 @@ func (r *replayed) fact(out string) replayFact {
 }
 
 // quoted writes what a stranger noted, at a length that can be read.
-func quoted(s string) string { return clip(strconv.Quote(s), 100) }
+func quoted(s string) string { return legible.Clip(strconv.Quote(s), 100) }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
 )
 
@@ -19,9 +20,9 @@ func (d *decision) preamble(p *page, detail bool) {
 		p.text(0, "policy: none, so nothing is decided")
 		return
 	}
-	p.text(0, "policy: %s (rules %s, %s, seed %d, per %s)", d.policy, d.opt.Rules.Name, plural(d.opt.Samples, "sample"), d.opt.Seed, d.per())
+	p.text(0, "policy: %s (rules %s, %s, seed %d, per %s)", d.policy, d.opt.Rules.Name, legible.Plural(d.opt.Samples, "sample"), d.opt.Seed, d.per())
 	if detail {
-		p.text(0, "tried: %s, until one kept the bounds; log-probability %.3f", plural(d.Tried, "candidate"), d.LogProb)
+		p.text(0, "tried: %s, until one kept the bounds; log-probability %.3f", legible.Plural(d.Tried, "candidate"), d.LogProb)
 	}
 }
 
@@ -136,9 +137,9 @@ func (d *decision) refusals(p *page) {
 	if len(groups.list) == 0 {
 		return
 	}
-	p.heading("not possible, though the policy wanted it: %s", plural(len(d.Refused), "move"))
+	p.heading("not possible, though the policy wanted it: %s", legible.Plural(len(d.Refused), "move"))
 	for _, g := range groups.list {
-		p.text(2, "%s in %s: %s", plural(len(g.lines), "move"), strings.Join(g.cells, ", "), g.title)
+		p.text(2, "%s in %s: %s", legible.Plural(len(g.lines), "move"), strings.Join(g.cells, ", "), g.title)
 	}
 }
 
@@ -157,7 +158,7 @@ func noCells(p *page, refused []cellmap.Refusal) {
 	for _, g := range groups.list {
 		where := g.cells[0]
 		if n := len(g.cells) - 1; n > 0 {
-			where += fmt.Sprintf(" and %s", plural(n, "more place"))
+			where += fmt.Sprintf(" and %s", legible.Plural(n, "more place"))
 		}
 		p.text(2, "%s: %s", where, g.title)
 	}
@@ -197,7 +198,7 @@ func costNotes(p *page, m *onnxgraph.Model, c *onnxgraph.Cost) {
 		p.text(2, "the batch is symbolic and counted as 1")
 	}
 	if n := len(c.Unknown); n > 0 {
-		p.text(2, "left out, as their cost is unknown: %s (%s)", plural(n, "node"), strings.Join(operators(c.Unknown), ", "))
+		p.text(2, "left out, as their cost is unknown: %s (%s)", legible.Plural(n, "node"), strings.Join(operators(c.Unknown), ", "))
 	}
 	if hasExternalData(m) {
 		p.text(2, "the file size leaves out external data")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // A table is rows of cells. Columns of numbers stand to the right. Where the
@@ -34,7 +36,7 @@ func (t *table) lines(page int) (lines []string) {
 		var b strings.Builder
 		b.WriteString(strings.Repeat(" ", t.indent))
 		for i, s := range row[:len(widths)] {
-			s = clip(clean(s), widths[i])
+			s = legible.Clip(clean(s), widths[i])
 			pad := strings.Repeat(" ", widths[i]-columns(s))
 			if i > 0 {
 				b.WriteString(strings.Repeat(" ", gap))

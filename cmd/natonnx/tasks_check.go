@@ -14,6 +14,7 @@ import (
 	"github.com/natonnx/natonnx/fleet/batch"
 	"github.com/natonnx/natonnx/fleet/check"
 	"github.com/natonnx/natonnx/fleet/check/report"
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/urfave/cli/v2"
 )
 
@@ -155,7 +156,7 @@ func checkOutcome(r *check.Report, result *check.Result) batch.Outcome {
 	o.Status, o.ExitCode = batch.Failed, exitCode(verdict(r))
 	o.Reason = grave[0].Rule + ": " + grave[0].Message
 	if n := len(grave) - 1; n > 0 {
-		o.Reason += fmt.Sprintf(" (and %s)", plural(n, "more finding"))
+		o.Reason += fmt.Sprintf(" (and %s)", legible.Plural(n, "more finding"))
 	}
 	return o
 }

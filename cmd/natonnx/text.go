@@ -6,8 +6,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // A page is text for people, wrapped to a width.
@@ -97,32 +98,6 @@ func wrap(s string, first, other int) (lines []string) {
 
 func columns(s string) int { return utf8.RuneCountInString(s) }
 
-// clip cuts a text to n columns.
-func clip(s string, n int) string {
-	if columns(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:max(n-1, 0)]) + "…"
-}
-
 // clean makes what comes from a model or a command line fit to be shown on a
-// terminal: control characters would be obeyed by it.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r):
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
-
-// plural writes a number of things.
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
+// terminal. A carriage return would hide what stands before it.
+func clean(s string) string { return legible.Line(strings.ReplaceAll(s, "\r", "\uFFFD")) }

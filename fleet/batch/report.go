@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // A Report is what became of the models of a batch. docs/schema/batch-v1.json
@@ -113,9 +115,9 @@ func (r *Report) CSV(w io.Writer) error {
 			size = strconv.FormatInt(main.Bytes, 10)
 		}
 		before, after := row.Before.strings(), row.After.strings()
-		c.Write([]string{harmless(row.Name), harmless(row.Input), string(row.Status), strconv.Itoa(row.ExitCode), harmless(row.Reason),
+		c.Write([]string{legible.Uncomputed(row.Name), legible.Uncomputed(row.Input), string(row.Status), strconv.Itoa(row.ExitCode), legible.Uncomputed(row.Reason),
 			before[0], after[0], before[1], after[1], number(row.Cells), number(row.Moves), number(row.Drift),
-			row.Digest, harmless(main.Path), main.Digest, size, strconv.FormatBool(row.Recorded), strconv.FormatFloat(row.Seconds, 'f', 3, 64)})
+			row.Digest, legible.Uncomputed(main.Path), main.Digest, size, strconv.FormatBool(row.Recorded), strconv.FormatFloat(row.Seconds, 'f', 3, 64)})
 	}
 	c.Flush()
 	return c.Error()
@@ -141,14 +143,6 @@ func number[T int | float64](n *T) string {
 		return ""
 	}
 	return fmt.Sprint(*n)
-}
-
-// harmless keeps spreadsheets from taking a text for a formula.
-func harmless(s string) string {
-	if s != "" && (s[0] == '=' || s[0] == '+' || s[0] == '-' || s[0] == '@' || s[0] == '\t' || s[0] == '\r') {
-		return "'" + s
-	}
-	return s
 }
 
 //go:embed report.html

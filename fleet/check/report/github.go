@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/fleet/check"
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // github writes a workflow command for each finding and a last line for people.
@@ -49,7 +50,7 @@ func visible(s string) string {
 	for i, line := range lines {
 		parts := strings.Split(line, "\r")
 		for j := range parts {
-			parts[j] = clean(parts[j])
+			parts[j] = legible.Line(parts[j])
 		}
 		lines[i] = strings.Join(parts, "\r")
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/natonnx/natonnx/fleet/check"
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // The elements of a JUnit report, as the schema junit-10.xsd of Jenkins' xUnit
@@ -113,7 +114,7 @@ func newTestCase(r *check.Result, id string, failOn check.Severity) testCase {
 	}
 	for _, s := range r.Skipped {
 		if s.Rule == id {
-			skips = append(skips, clean(s.Reason))
+			skips = append(skips, legible.Line(s.Reason))
 		}
 	}
 	switch {
@@ -142,5 +143,5 @@ func finding(f check.Finding) string {
 	if f.Where != "" {
 		s = f.Where + ": " + s
 	}
-	return clean(s)
+	return legible.Line(s)
 }

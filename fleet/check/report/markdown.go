@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/fleet/check"
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // commentLimit is below GitHub's limit of 65,536 characters for a comment, by
@@ -40,7 +41,7 @@ func markdown(w *bufio.Writer, r *check.Report, _ Options) error {
 	c.notes(minor)
 	c.skipped(r.Results)
 	if c.omitted > 0 {
-		fmt.Fprintf(&c.text, "\n**Not shown, as a comment is too short for it: %s.** The other formats show all.\n", plural(c.omitted, "line"))
+		fmt.Fprintf(&c.text, "\n**Not shown, as a comment is too short for it: %s.** The other formats show all.\n", legible.Plural(c.omitted, "line"))
 	}
 	_, err := w.WriteString(c.text.String())
 	return err
@@ -141,7 +142,7 @@ func (c *comment) notes(results []check.Result) {
 			rows = append(rows, row(code(r.Path), ruleLink(f.Rule), code(f.Where), prose(f.Message)))
 		}
 	}
-	head := fmt.Sprintf("\n<details><summary>%s on %s without errors and warnings</summary>\n\n", plural(len(rows), "note"), plural(len(results), "model"))
+	head := fmt.Sprintf("\n<details><summary>%s on %s without errors and warnings</summary>\n\n", legible.Plural(len(rows), "note"), legible.Plural(len(results), "model"))
 	c.table(head+header("model", "rule", "place", "finding"), rows, "\n</details>\n")
 }
 
@@ -152,7 +153,7 @@ func (c *comment) skipped(results []check.Result) {
 			rows = append(rows, row(code(r.Path), ruleLink(s.Rule), prose(s.Reason)))
 		}
 	}
-	head := "\n<details><summary>" + plural(len(rows), "check") + " could not be made</summary>\n\n"
+	head := "\n<details><summary>" + legible.Plural(len(rows), "check") + " could not be made</summary>\n\n"
 	c.table(head+header("model", "rule", "reason"), rows, "\n</details>\n")
 }
 
@@ -180,7 +181,7 @@ func code(s string) string {
 
 // prose writes a text in which nothing is markup. A space of no width keeps
 // GitHub from mentioning people and linking issues and addresses of mail.
-func prose(s string) string { return escaped.Replace(clean(clip(s, cellLimit))) }
+func prose(s string) string { return escaped.Replace(legible.Line(legible.Clip(s, cellLimit))) }
 
 var escaped = strings.NewReplacer(append(entities("&<>\\`*_{}[]()+-!|~:^$"), "@", entity('@')+"&#8203;", "#", entity('#')+"&#8203;", "www.", "www"+entity('.'))...)
 
@@ -223,23 +224,23 @@ func drift(d *check.Drift) string {
 	return fmt.Sprintf("%.3g", d.Relative)
 }
 
-// amount writes a count with four digits: 1.814 G.
-func amount(n int64) string { return scaled(n, "", " k", " M", " G", " T") }
+// amount writes a count with four digits at most: 1.814 G.
+func amount(n int64) string {
+	digits, prefix := brief(n)
+	return strings.TrimSpace(digits + " " + prefix)
+}
 
 // size writes a number of bytes: 46.83 MB.
-func size(n int64) string { return scaled(n, " B", " kB", " MB", " GB", " TB") }
+func size(n int64) string {
+	digits, prefix := brief(n)
+	return digits + " " + prefix + "B"
+}
 
-// scaled writes n in units of 1000 from each other.
-func scaled(n int64, units ...string) string {
-	x := float64(n)
-	for i, unit := range units {
-		if x < 999.95 || i == len(units)-1 {
-			if i == 0 {
-				return strconv.FormatInt(n, 10) + unit
-			}
-			return strconv.FormatFloat(x, 'g', max(4, len(strconv.FormatInt(int64(x), 10))), 64) + unit
-		}
-		x /= 1000
+// brief is legible.Scaled without zeros at the end.
+func brief(n int64) (digits, prefix string) {
+	digits, prefix = legible.Scaled(n)
+	if strings.Contains(digits, ".") {
+		digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")
 	}
-	return ""
+	return digits, prefix
 }

@@ -11,10 +11,9 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/natonnx/natonnx/fleet/check"
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // Options say how a report looks; the zero value fits a file.
@@ -74,46 +73,25 @@ func shortened(r *check.Report) *check.Report {
 	short.Results = slices.Clone(r.Results)
 	for i := range short.Results {
 		result := &short.Results[i]
-		result.Path = clip(result.Path, longest)
+		result.Path = legible.Clip(result.Path, longest)
 		result.Findings = slices.Clone(result.Findings)
 		for j := range result.Findings {
 			f := &result.Findings[j]
 			for _, s := range []*string{&f.Path, &f.Where, &f.Message, &f.Wanted, &f.Found} {
-				*s = clip(*s, longest)
+				*s = legible.Clip(*s, longest)
 			}
 		}
 		result.Skipped = slices.Clone(result.Skipped)
 		for j := range result.Skipped {
-			result.Skipped[j].Reason = clip(result.Skipped[j].Reason, longest)
+			result.Skipped[j].Reason = legible.Clip(result.Skipped[j].Reason, longest)
 		}
 		if m := result.Measures; m != nil && m.Drift != nil {
 			measures, drift := *m, *m.Drift
-			drift.Against = clip(drift.Against, longest)
+			drift.Against = legible.Clip(drift.Against, longest)
 			measures.Drift, result.Measures = &drift, &measures
 		}
 	}
 	return &short
-}
-
-// clip cuts a text to n characters.
-func clip(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s[:min(len(s), n*utf8.UTFMax)])[:n-1]) + "…"
-}
-
-// clean writes a text on one line, without what a terminal would obey.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r):
-			return utf8.RuneError
-		}
-		return r
-	}, s)
 }
 
 // rule finds a rule by its ID. One that this version does not know has only that.
@@ -171,7 +149,7 @@ func counted(c check.Counts) string {
 		thing string
 	}{{c.Errors, "error"}, {c.Warnings, "warning"}, {c.Notes, "note"}} {
 		if part.n > 0 {
-			parts = append(parts, plural(part.n, part.thing))
+			parts = append(parts, legible.Plural(part.n, part.thing))
 		}
 	}
 	if parts == nil {
@@ -186,16 +164,9 @@ func summary(r *check.Report) string {
 	if r.Failed() {
 		verdict = "failed"
 	}
-	s := fmt.Sprintf("%s: %s in %s", verdict, counted(r.Counts), plural(len(r.Results), "model"))
+	s := fmt.Sprintf("%s: %s in %s", verdict, counted(r.Counts), legible.Plural(len(r.Results), "model"))
 	if r.Counts.Skipped > 0 {
-		s += "; " + plural(r.Counts.Skipped, "check") + " could not be made"
+		s += "; " + legible.Plural(r.Counts.Skipped, "check") + " could not be made"
 	}
 	return s
-}
-
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/natonnx/natonnx/fleet/check"
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // colours of the severities, as codes of ANSI terminals.
@@ -28,13 +29,13 @@ func text(w *bufio.Writer, r *check.Report, o Options) error {
 		}
 		shown = true
 		head := result.Path + ": " + counted(count(result.Findings))
-		o.line(w, 0, "1", "", clean(head))
+		o.line(w, 0, "1", "", legible.Line(head))
 		for _, f := range gravest(result.Findings) {
-			o.line(w, 2, colours[f.Severity], fmt.Sprintf("%-*s", severityWidth, f.Severity), clean(sentence(f)))
+			o.line(w, 2, colours[f.Severity], fmt.Sprintf("%-*s", severityWidth, f.Severity), legible.Line(sentence(f)))
 		}
 		if o.Detail {
 			for _, s := range result.Skipped {
-				o.line(w, 2, "2", fmt.Sprintf("%-*s", severityWidth, "skipped"), clean(title(s.Rule)+": "+s.Reason))
+				o.line(w, 2, "2", fmt.Sprintf("%-*s", severityWidth, "skipped"), legible.Line(title(s.Rule)+": "+s.Reason))
 			}
 		}
 	}

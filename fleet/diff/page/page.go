@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/cellmap/draw"
 	"github.com/natonnx/natonnx/fleet/diff"
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // Options say what a page tells beside the diff.
@@ -39,7 +39,7 @@ var text string
 
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
 	"first": filepath.Base,
-	"count": count,
+	"count": legible.Grouped,
 	"clip":  clip,
 	"op":    opName,
 	"dims":  dims,
@@ -122,7 +122,7 @@ func numbers(pairs ...any) string {
 	var parts []string
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if n, _ := pairs[i].(int); n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %v", count(int64(n)), pairs[i+1]))
+			parts = append(parts, fmt.Sprintf("%s %v", legible.Grouped(int64(n)), pairs[i+1]))
 		}
 	}
 	if len(parts) == 0 {
@@ -145,23 +145,9 @@ func (v *view) CostRows() (list []costRow) {
 			write = size
 		}
 		whole := max(c.Before, c.After, 1)
-		list = append(list, costRow{c.What, write(c.Before), write(c.After), change(c.Before, c.After), int(100 * c.Before / whole), int(100 * c.After / whole)})
+		list = append(list, costRow{c.What, write(c.Before), write(c.After), legible.Change(c.Before, c.After, " "), int(100 * c.Before / whole), int(100 * c.After / whole)})
 	}
 	return list
-}
-
-func change(before, after int64) string {
-	switch {
-	case before == after:
-		return "same"
-	case before == 0:
-		return "new"
-	}
-	percent := 100 * (float64(after) - float64(before)) / float64(before)
-	if percent > -0.05 && percent < 0.05 {
-		return fmt.Sprintf("%+d", after-before)
-	}
-	return fmt.Sprintf("%+.1f %%", percent)
 }
 
 // A panel is the cells that changed alike.
@@ -363,7 +349,7 @@ func (v *view) TensorRows() rows[tensorRow] {
 		if value := c.Values; value != nil {
 			row.Relative, row.Largest = float(value.Relative), float(value.MaxAbs)
 			if value.Differing != nil {
-				row.Differing = count(*value.Differing) + " of " + count(value.Elements)
+				row.Differing = legible.Grouped(*value.Differing) + " of " + legible.Grouped(value.Elements)
 			}
 		}
 		list = append(list, row)
@@ -425,35 +411,9 @@ func (m Measurement) Interval() [2]string {
 	return [2]string{strconv.FormatFloat(100*m.Low, 'f', 2, 64), strconv.FormatFloat(100*(m.High-m.Low), 'f', 2, 64)}
 }
 
-// count writes a number in groups of three digits, which do not break.
-func count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "−", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
-	}
-	return sign + s
-}
-
 // short writes a number with four digits, size one of bytes.
-func short(n int64) string { return scaled(n, "", "k", "M", "G", "T") }
-func size(n int64) string  { return scaled(n, "B", "kB", "MB", "GB", "TB") }
-
-// scaled writes n in units of 1000 from each other.
-func scaled(n int64, units ...string) string {
-	x, unit := float64(n), 0
-	for x >= 999.95 && unit < len(units)-1 {
-		x, unit = x/1000, unit+1
-	}
-	text := count(n)
-	if unit > 0 {
-		text = strconv.FormatFloat(x, 'f', max(0, 3-int(math.Log10(x))), 64)
-	}
-	return strings.TrimSuffix(text+"\u00a0"+units[unit], "\u00a0")
-}
+func short(n int64) string { return legible.Amount(n, legible.NoBreak, "") }
+func size(n int64) string  { return legible.Amount(n, legible.NoBreak, "B") }
 
 func float(x *float64) string {
 	if x == nil {
@@ -482,11 +442,8 @@ func opName(op string) string {
 
 // clip cuts a text that would make a table unreadable.
 func clip(s string) string {
-	const longest = 300
-	if r := []rune(s); len(r) > longest {
-		return string(r[:longest]) + "…"
-	}
-	return s
+	const longest = 301 // characters, the ellipsis among them
+	return legible.Clip(s, longest)
 }
 
 func or(s, other string) string {

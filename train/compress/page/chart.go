@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/natonnx/natonnx/internal/legible"
 )
 
 // A size is that of a picture, with what depends on it.
@@ -98,11 +100,11 @@ func newChart(c *Curve, s size) *chart {
 
 // draw draws all. Bars lie below lines and lines below points.
 func (p *chart) draw() {
-	name := clean(p.title())
+	name := legible.Line(p.title())
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" class="tradeoff" width="%s" height="%s" viewBox="0 0 %s %s" role="img" aria-label="%s" font-family="Helvetica, Arial, sans-serif" font-size="%s">`+"\n",
-		px(p.width), px(p.height), px(p.width), px(p.height), html.EscapeString(clip(name, 200)), px(p.text))
+		px(p.width), px(p.height), px(p.width), px(p.height), html.EscapeString(legible.Clip(name, 200)), px(p.text))
 	if p.titled {
-		p.printf("<title>%s</title>\n<style>%s</style>\n", html.EscapeString(clip(name, 200)), style)
+		p.printf("<title>%s</title>\n<style>%s</style>\n", html.EscapeString(legible.Clip(name, 200)), style)
 		p.printf(`<rect class="bg" width="%s" height="%s" fill="#fff"/>`+"\n", px(p.width), px(p.height))
 	}
 	p.top = p.pad
@@ -122,15 +124,15 @@ func (c *Curve) title() string {
 func (p *chart) head() {
 	room := p.width - 2*p.pad
 	p.top += 18
-	p.say(p.pad, p.top, "start", "ink bold", 17, clip(clean(p.title()), int(room/(17*0.58))))
+	p.say(p.pad, p.top, "start", "ink bold", 17, legible.Clip(legible.Line(p.title()), int(room/(17*0.58))))
 	p.top += 22
-	p.say(p.pad, p.top, "start", "dim", p.text, clip(clean(p.about()), int(room/(p.text*0.52))))
+	p.say(p.pad, p.top, "start", "dim", p.text, legible.Clip(legible.Line(p.about()), int(room/(p.text*0.52))))
 	p.top += 10
 }
 
 // about says what was measured on.
 func (c *Curve) about() string {
-	s := fmt.Sprintf("%s images of %s, bars are 95 %% intervals", count(int64(c.images())), c.Data)
+	s := fmt.Sprintf("%s images of %s, bars are 95 %% intervals", legible.Grouped(int64(c.images())), c.Data)
 	if c.Search != "" {
 		s = fmt.Sprintf("search %s, ", c.Search) + s
 	}
@@ -147,7 +149,7 @@ func (p *chart) legend() {
 	if name == "" {
 		name = "candidates"
 	}
-	items := []item{{clean(name) + ", best points", func(x, y float64) {
+	items := []item{{legible.Line(name) + ", best points", func(x, y float64) {
 		p.printf(`<path class="front" d="M%s %sh24"/><circle class="dot" cx="%s" cy="%s" r="%s"/>`, px(x), px(y), px(x+12), px(y), px(p.dot))
 	}}}
 	if slices.ContainsFunc(p.own, func(r row) bool { return !r.front && r.number > 0 && !r.Chosen }) {
@@ -162,14 +164,14 @@ func (p *chart) legend() {
 		}})
 	}
 	for i, r := range p.Rivals {
-		items = append(items, item{clean(r.Name), func(x, y float64) {
+		items = append(items, item{legible.Line(r.Name), func(x, y float64) {
 			p.printf(`<path class="rival r%d" stroke-dasharray="%s" d="M%s %sh24"/>`, i%3, dashes[i%3], px(x), px(y))
 		}})
 	}
 	x := p.pad
 	p.top += p.text + 4
 	for _, i := range items {
-		text := clip(i.text, 30)
+		text := legible.Clip(i.text, 30)
 		width := 30 + p.wide(text, false) + 16
 		if x > p.pad && x+width > p.width {
 			x, p.top = p.pad, p.top+p.text+6
@@ -354,7 +356,7 @@ func (p *chart) hover(m mark) string {
 			lines = append(lines, fmt.Sprintf("and %d more", len(m.Moves)-most))
 			break
 		}
-		lines = append(lines, clip(clean(move), 200))
+		lines = append(lines, legible.Clip(legible.Line(move), 200))
 	}
 	return "<title>" + html.EscapeString(strings.Join(lines, "\n")) + "</title>"
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/measure"
 )
 
@@ -37,7 +38,7 @@ func writeCSV(w io.Writer, c *Curve) error {
 }
 
 func (c *Curve) fields(r *row) []string {
-	list := []string{harmless(clean(r.search)), strconv.Itoa(r.number), strconv.FormatBool(r.Chosen), strconv.FormatBool(r.front)}
+	list := []string{legible.Uncomputed(legible.Line(r.search)), strconv.Itoa(r.number), strconv.FormatBool(r.Chosen), strconv.FormatBool(r.front)}
 	was, is := c.Input.Cost, r.Cost
 	for _, cost := range [][2]int64{{is.MAdds, was.MAdds}, {is.Params, was.Params}, {is.Memory, was.Memory}} {
 		list = append(list, strconv.FormatInt(cost[0], 10), number(share(cost[0], cost[1])))
@@ -50,7 +51,7 @@ func (c *Curve) fields(r *row) []string {
 	list = append(list, number(r.Loss))
 	list = append(list, shareFields(&r.Agreement)...)
 	list = append(list, shareFields(r.Accuracy)...)
-	return append(list, harmless(clean(strings.Join(r.Moves, "; "))))
+	return append(list, legible.Uncomputed(legible.Line(strings.Join(r.Moves, "; "))))
 }
 
 func shareFields(s *measure.Share) []string {
@@ -63,11 +64,3 @@ func shareFields(s *measure.Share) []string {
 
 // number writes a number so that it parses back exactly.
 func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
-
-// harmless keeps spreadsheets from taking a text for a formula.
-func harmless(s string) string {
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/measure"
 )
 
@@ -85,24 +86,24 @@ const longest = 300
 
 func (v *view) moves(r *row) (list []string) {
 	for _, move := range r.Moves {
-		list = append(list, clip(clean(move), longest))
+		list = append(list, legible.Clip(legible.Line(move), longest))
 	}
 	return list
 }
 
 // Name is the model's file, without its folder.
-func (v *view) Name() string { return clip(clean(filepath.Base(v.Model)), longest) }
+func (v *view) Name() string { return legible.Clip(legible.Line(filepath.Base(v.Model)), longest) }
 
 // About says what was measured on.
-func (v *view) About() string { return clip(clean(v.about()), 2*longest) }
+func (v *view) About() string { return legible.Clip(legible.Line(v.about()), 2*longest) }
 
 // TimedOn says what latencies were measured on.
-func (v *view) TimedOn() string { return clip(clean(v.Runtime), longest) }
+func (v *view) TimedOn() string { return legible.Clip(legible.Line(v.Runtime), longest) }
 
 // Sentences are the notes.
 func (v *view) Sentences() (list []string) {
 	for _, s := range v.Notes {
-		list = append(list, clip(clean(s), 2*longest))
+		list = append(list, legible.Clip(legible.Line(s), 2*longest))
 	}
 	return list
 }
@@ -240,11 +241,7 @@ func interval(s measure.Share) string {
 }
 
 func milliseconds(d time.Duration) string {
-	x, digits := float64(d)/float64(time.Millisecond), 3
-	for limit := 9.9995; x >= limit && digits > 0; limit *= 10 {
-		digits--
-	}
-	return strconv.FormatFloat(x, 'f', digits, 64) + "\u00a0ms"
+	return legible.FourDigits(float64(d)/float64(time.Millisecond)) + legible.NoBreak + "ms"
 }
 
 func change(before, after int64) string {
@@ -261,39 +258,9 @@ func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return count(int64(n)) + " " + thing + "s"
-}
-
-// count writes a number in groups of three digits, which do not break.
-func count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "−", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
-	}
-	return sign + s
+	return legible.Grouped(int64(n)) + " " + thing + "s"
 }
 
 // short writes a number with four digits, memory one of bytes.
-func short(n int64) string  { return scaled(n, "", "k", "M", "G", "T") }
-func memory(n int64) string { return scaled(n, "B", "kB", "MB", "GB", "TB") }
-
-// scaled writes n in units of 1000 from each other.
-func scaled(n int64, units ...string) string {
-	x, unit := float64(n), 0
-	for x >= 999.95 && unit < len(units)-1 {
-		x, unit = x/1000, unit+1
-	}
-	text := count(n)
-	if unit > 0 {
-		digits := 3
-		for limit := 9.9995; x >= limit && digits > 0; limit *= 10 {
-			digits--
-		}
-		text = strconv.FormatFloat(x, 'f', digits, 64)
-	}
-	return strings.TrimSuffix(text+"\u00a0"+units[unit], "\u00a0")
-}
+func short(n int64) string  { return legible.Amount(n, legible.NoBreak, "") }
+func memory(n int64) string { return legible.Amount(n, legible.NoBreak, "B") }

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/natonnx/natonnx/train/compress"
 	"github.com/natonnx/natonnx/train/measure"
@@ -158,25 +156,3 @@ func share(cost, whole int64) float64 {
 
 // madds is the share of the input's multiply-adds.
 func (c *Curve) madds(p *compress.Point) float64 { return share(p.Cost.MAdds, c.Input.Cost.MAdds) }
-
-// clean makes a text fit for XML and for readers: control characters, and those
-// that turn the direction of writing, would be obeyed.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-}
-
-// clip cuts a text to n characters.
-func clip(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:max(n-1, 0)]) + "…"
-}
