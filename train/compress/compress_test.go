@@ -94,6 +94,15 @@ func TestOptionsOfResNet20(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("layer1.1 can be written as %v, want %v", got, want)
 	}
+	got = nil // of a block of the last stage, with 64 channels, that cost as much
+	for _, o := range n.sites[8].options {
+		if o.form == narrowed {
+			got = append(got, fmt.Sprintf("%d of %d %d", o.narrow[0].keep, o.narrow[0].Count, n.cost.MAdds-o.madds))
+		}
+	}
+	if want := []string{fmt.Sprint("48 of 64 ", block/4), fmt.Sprint("32 of 64 ", block/2), fmt.Sprint("16 of 64 ", block/4*3)}; !slices.Equal(got, want) {
+		t.Errorf("layer3.2 can be narrowed to %v, want %v", got, want)
+	}
 	if len(n.sites) != 9 {
 		t.Errorf("%d cells can be written otherwise, want all 9", len(n.sites))
 	}
@@ -124,7 +133,8 @@ func TestRecoveredIsWhatIsWritten(t *testing.T) {
 			"scale":          {pick(2, scaled, false)},
 			"pointwise":      {pick(4, pointwise, false)},
 			"two folded":     {pick(1, folded, false), pick(2, folded, false)},
-			"all kinds":      {pick(0, folded, false), pick(1, pointwise, false), pick(2, folded, false), pick(4, refitted, true), pick(5, scaled, false), pick(8, folded, false)},
+			"all kinds":      {pick(0, folded, false), pick(1, pointwise, false), pick(2, folded, false), pick(4, refitted, true), pick(5, scaled, false), pick(6, narrowed, false), pick(8, folded, false)},
+			"narrowed":       {pick(7, narrowed, false)},
 			"without branch": {pick(3, refitted, false)},
 		} {
 			for _, how := range []reach{ends, whole} {

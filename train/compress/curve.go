@@ -15,7 +15,8 @@ type Point struct {
 	Moves []string
 	Cost  Cost
 	// Loss is the Kullback-Leibler divergence of the outputs from those of the
-	// network as it was, in nats, the mean over the images that the search looks at.
+	// network as it was, at temperature 4, in nats, the mean over the images that the
+	// search looks at.
 	Loss float64
 	// Agreement is how often both have the same top class, on the same images.
 	Agreement measure.Share

@@ -246,9 +246,14 @@ func (w *walk) outputs(from, to string, values []string) ([]string, error) {
 	return all, nil
 }
 
+// temperature softens what is compared (Hinton, Vinyals, Dean, Distilling the
+// knowledge in a neural network, 2015): on images that a network was trained on
+// its softmax is nearly one class, whatever becomes of the others.
+const temperature = 4
+
 // divergence is the mean Kullback-Leibler divergence, in nats, of the softmax of
-// two networks' outputs, over the samples from first on; and on how many of them
-// the top classes agree.
+// two networks' outputs over the temperature, over the samples from first on; and
+// on how many of them the top classes agree.
 func divergence(original, now *refit.Value, first int) (kl float64, same int) {
 	n := original.Len()
 	for i := first; i < n; i++ {
@@ -268,7 +273,7 @@ func logSoftmax(x []float32) []float64 {
 	most := float64(slices.Max(x))
 	sum, y := 0.0, make([]float64, len(x))
 	for i, v := range x {
-		y[i] = float64(v) - most
+		y[i] = (float64(v) - most) / temperature
 		sum += math.Exp(y[i])
 	}
 	for i := range y {

@@ -1,6 +1,6 @@
 """Compresses real networks with the natonnx command, and measures what came out.
 
-usage: rows.py --models DIR --cifar DIR --imagenet DIR [--rows A,B] [--search nat,greedy,random] [--evals N] [--keep DIR]
+usage: rows.py --models DIR --cifar DIR --imagenet DIR [--rows A,B] [--compare] [--keep DIR]
 
 --models holds cifar10/ace_resnet56_cifar10_pre.onnx, cifar10/ace_resnet20_cifar10_pre.onnx and
 imagenet/derived_mobilenetv2_fp32.onnx; --cifar holds data_batch_*.bin, official pixels that the networks may be fitted
@@ -8,7 +8,8 @@ to, and val517.bin, test images to judge by; --imagenet holds pictures and label
 seeded half is fitted to and the other half judges.
 
 Needs Go, and Python with onnxruntime and numpy (NATONNX_PYTHON, or this one) for the latency in ONNX Runtime, for which
-the network before and after take turns. Prints a table in Markdown, and progress on standard error. Seeds are fixed.
+the network before and after take turns. With --compare the searches are compared instead, each with the same number of
+evaluations, by what they rank by: the divergence on images that no fit has seen. Prints a table in Markdown, and progress on standard error. Seeds are fixed.
 """
 import argparse
 import csv
@@ -25,12 +26,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent.parent
 PYTHON = os.environ.get("NATONNX_PYTHON", sys.executable)
 CIFAR = "mean=0.485,0.456,0.406;std=0.229,0.224,0.225"
 
-# name, model, data, limit, flags, points that may be lost
+# name, model, data, limit, share of the multiply-adds, evaluations, epochs of distillation, points that may be lost
 ROWS = {
-    "resnet56-closed": ("cifar10/ace_resnet56_cifar10_pre.onnx", "cifar", 2000, ["--max-madds", "70%"], 1.0),
-    "resnet56-distill": ("cifar10/ace_resnet56_cifar10_pre.onnx", "cifar", 0, ["--max-madds", "45%", "--recover", "distill", "--epochs", "35"], 1.0),
-    "resnet20-distill": ("cifar10/ace_resnet20_cifar10_pre.onnx", "cifar", 0, ["--max-madds", "75%", "--recover", "distill", "--epochs", "20"], 1.0),
-    "mobilenetv2-closed": ("imagenet/derived_mobilenetv2_fp32.onnx", "imagenet", 0, ["--max-madds", "92%"], 2.0),
+    "resnet56-closed": ("cifar10/ace_resnet56_cifar10_pre.onnx", "cifar", 2000, "75%", 60, 0, 1.0),
+    "resnet56-distill": ("cifar10/ace_resnet56_cifar10_pre.onnx", "cifar", 0, "60%", 50, 28, 1.0),
+    "resnet20-distill": ("cifar10/ace_resnet20_cifar10_pre.onnx", "cifar", 0, "75%", 60, 20, 1.0),
+    "mobilenetv2-closed": ("imagenet/derived_mobilenetv2_fp32.onnx", "imagenet", 0, "92%", 60, 0, 2.0),
 }
 
 # Medians of runs in turn, two threads, batch 1, in milliseconds.
@@ -67,7 +68,7 @@ def halves(pictures, folder):
     """Splits a folder with labels.csv in two, by links."""
     with open(pictures / "labels.csv") as f:
         head, *rows = csv.reader(f)
-    random.Random(0).shuffle(rows)
+    random.Random(1).shuffle(rows)
     out = []
     for name, part in ("fit", rows[: len(rows) // 2]), ("judge", rows[len(rows) // 2 :]):
         (folder / name).mkdir()
@@ -96,8 +97,7 @@ def main():
     for name in "models", "cifar", "imagenet":
         p.add_argument("--" + name, type=pathlib.Path, required=True)
     p.add_argument("--rows", default=",".join(ROWS))
-    p.add_argument("--search", default="nat")
-    p.add_argument("--evals", type=int, default=120)
+    p.add_argument("--compare", action="store_true")
     p.add_argument("--keep", type=pathlib.Path, help="write the networks here")
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as t:
@@ -107,27 +107,47 @@ def main():
         binary = t / "natonnx"
         subprocess.run(["go", "build", "-o", binary, "./cmd/natonnx"], cwd=ROOT, check=True)
         data = {"cifar": (calibration(a.cifar, t / "cifar"), a.cifar / "val517.bin", CIFAR), "imagenet": (*halves(a.imagenet, t), "imagenet")}
-        print("| network | search | multiply-adds | parameters | top-1 before | top-1 after | ONNX Runtime, batch 1 | time |")
-        print("|---|---|---|---|---|---|---|---|")
+        print(COMPARED if a.compare else MEASURED, flush=True)
         for name in a.rows.split(","):
-            for search in a.search.split(","):
-                row(binary, a, name, search, data, keep)
+            (compare if a.compare else row)(binary, a, name, data, keep)
 
 
-def row(binary, a, name, search, data, keep):
-    path, which, limit, flags, drop = ROWS[name]
-    model, (images, judge, how) = a.models / path, data[which]
-    out = keep / f"{name}-{search}.onnx"
-    args = ["optimize", model, "-o", out, "--data", images, "--preprocess", how, "--guard", judge, "--max-drop", drop, "--search", search, "--evals", a.evals, *flags]
-    if limit:
-        args += ["--limit", limit]
-    say(f"{name}, {search}")
+MEASURED = """| network | multiply-adds | parameters | top-1 before | top-1 after | ONNX Runtime, batch 1 | time |
+|---|---|---|---|---|---|---|"""
+COMPARED = """| network | evaluations | nat | greedy | random |
+|---|---|---|---|---|"""
+
+
+def arguments(a, name, data):
+    path, which, limit, share, evals, *_ = ROWS[name]
+    images, judge, how = data[which]
+    args = [a.models / path, "--data", images, "--preprocess", how, "--guard", judge, "--max-madds", share, "--evals", evals]
+    return args + (["--limit", limit] if limit else [])
+
+
+def compare(binary, a, name, data, keep):
+    say(f"{name}, searches")
+    code, f = natonnx(binary, "plan", *arguments(a, name, data), "--compare")
+    if code != 0:
+        raise SystemExit(f"natonnx plan: exit code {code}")
+    before = f["before"]["multiply_adds"]
+    cells = {s["search"]: f"{s['chosen']['loss_nats']:.4f} nats at {100 * s['chosen']['multiply_adds'] / before:.1f} %" for s in f["searches"]}
+    print(f"| {name} | {ROWS[name][4]} | {cells['nat']} | {cells['greedy']} | {cells['random']} |", flush=True)
+
+
+def row(binary, a, name, data, keep):
+    *_, epochs, drop = ROWS[name]
+    model, out = a.models / ROWS[name][0], keep / f"{name}.onnx"
+    args = ["optimize", *arguments(a, name, data), "-o", out, "--max-drop", drop]
+    if epochs:
+        args += ["--recover", "distill", "--epochs", epochs]
+    say(name)
     start = time.time()
     code, f = natonnx(binary, *args)
     took = time.time() - start
     g = f.get("guard") or {}
     if code != 0:
-        print(f"| {name} | {search} | - | - | {top1(g['top1_before']) if g else ''} | exit code {code}: {top1(g['top1_after']) if g else ''} | | {took:.0f} s |", flush=True)
+        print(f"| {name} | - | - | {top1(g['top1_before']) if g else ''} | exit code {code}: {top1(g['top1_after']) if g else ''} | | {took:.0f} s |", flush=True)
         return
     share = lambda key: f"{100 * f['after'][key] / f['before'][key] - 100:+.1f} %"
     times = subprocess.run([PYTHON, "-c", LATENCY, model, out], capture_output=True, text=True)
@@ -135,7 +155,7 @@ def row(binary, a, name, search, data, keep):
     if times.returncode == 0:
         was, now = json.loads(times.stdout)
         latency = f"{was:.2f} -> {now:.2f} ms ({100 * now / was - 100:+.0f} %)"
-    print(f"| {name} | {search} | {share('multiply_adds')} | {share('params')} | {top1(g['top1_before'])} | {top1(g['top1_after'])} | {latency} | {took:.0f} s |", flush=True)
+    print(f"| {name} | {share('multiply_adds')} | {share('params')} | {top1(g['top1_before'])} | {top1(g['top1_after'])} | {latency} | {took:.0f} s |", flush=True)
 
 
 if __name__ == "__main__":
