@@ -114,7 +114,7 @@ func measuresOf(r *compress.Result) stampedMeasures {
 	of := func(c compress.Cost) stampedMeasure {
 		return stampedMeasure{MultiplyAdds: c.MAdds, Params: c.Params, ActivationBytes: c.Memory}
 	}
-	m := stampedMeasures{"the samples that the search ranked by", of(r.Before.Cost), of(r.Chosen.Cost), newShareFact(&r.Chosen.Agreement), finite(r.Chosen.Loss)}
+	m := stampedMeasures{"the samples that the search ranked by", of(r.Before.Cost), of(r.Chosen.Cost), newShareFact(&r.Chosen.Agreement), nil}
 	e := r.Guard.Evaluation
 	if e == nil || e.Against == nil {
 		return m

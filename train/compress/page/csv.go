@@ -15,7 +15,7 @@ import (
 // and with what was counted. Fields of what was not measured are empty.
 var columns = []string{"search", "point", "chosen", "front",
 	"multiply_adds", "multiply_adds_share", "params", "params_share", "activation_bytes", "activation_bytes_share", "latency_ns", "latency_share",
-	"kl_nats", "agreement", "agreement_low", "agreement_high", "agreement_count", "agreement_of",
+	"loss_nats", "agreement", "agreement_low", "agreement_high", "agreement_count", "agreement_of",
 	"accuracy", "accuracy_low", "accuracy_high", "accuracy_count", "accuracy_of", "moves"}
 
 // writeCSV writes a line per point, those of rivals last. Each search begins

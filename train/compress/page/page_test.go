@@ -115,7 +115,7 @@ func TestCSVIsExact(t *testing.T) {
 		real("params_share", float64(p.Cost.Params)/853_018)
 		real("activation_bytes_share", 1)
 		real("latency_share", float64(p.Cost.Latency)/2e6)
-		real("kl_nats", p.Loss)
+		real("loss_nats", p.Loss)
 		for name, s := range map[string]measure.Share{"agreement": p.Agreement, "accuracy": *p.Accuracy} {
 			low, high := s.Interval()
 			real(name, float64(s.Count)/float64(s.Of))
