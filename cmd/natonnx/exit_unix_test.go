@@ -18,17 +18,17 @@ func TestEveryExitCodeHappens(t *testing.T) {
 	broken := filepath.Join(dir, "zoo", "broken.onnx")
 	must(t, os.Mkdir(filepath.Dir(broken), 0o777))
 	must(t, os.WriteFile(broken, []byte("no model"), 0o666))
-	vgg, data := filepath.Join(dir, "vgg.onnx"), filepath.Join(dir, "data.npy")
-	m, err := fixtures.Build("vgg11", fixtures.Options{Width: 0.125, Size: 32, Classes: 10})
+	net, data := filepath.Join(dir, "net.onnx"), filepath.Join(dir, "data.npy")
+	m, err := fixtures.Build("resnet14", fixtures.Options{Width: 0.5, Dialect: fixtures.Dialect{FoldBN: true}})
 	must(t, err)
-	must(t, m.Save(t.Context(), vgg))
+	must(t, m.Save(t.Context(), net))
 	must(t, os.WriteFile(data, array("60,3,32,32", waveImages(60)), 0o666))
 	const model = "../../fixtures/resnet14.onnx"
 	ways := map[int][]string{
 		exitDone:   {"plan", model},
 		exitUsage:  {"plan", model, "--bogus"},
 		exitModel:  {"inspect", broken},
-		exitGuard:  {"optimize", vgg, "-o", filepath.Join(dir, "out.onnx"), "--data", data, "--evals", "2", "--max-madds", "60%", "--max-drop", "0"},
+		exitGuard:  {"optimize", net, "-o", filepath.Join(dir, "out.onnx"), "--data", data, "--evals", "2", "--max-madds", "30%", "--max-drop", "0"},
 		exitBounds: {"plan", model, "--max-madds", "1k"},
 		exitBatch:  {"batch", filepath.Dir(broken), "-o", filepath.Join(dir, "out")},
 		exitIO:     {"inspect", filepath.Join(dir, "missing.onnx")},
