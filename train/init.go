@@ -10,7 +10,7 @@ import (
 
 // initialParams draws the weights that training starts from.
 func initialParams(rng *rand.Rand, embed, hidden int) []transformer.Param {
-	params := transformer.GCNParams(embed, hidden)
+	params := transformer.GCNParams(transformer.NAT, embed, hidden)
 	for i, p := range params {
 		data := make([]float64, p.Rows*p.Cols)
 		for j := range data {

@@ -254,3 +254,28 @@ func TestWritingsAreTheSameCell(t *testing.T) {
 		}
 	}
 }
+
+// The network of six 3x3 convolutions has 220.1 million multiply-adds (NATS-Bench,
+// table of flops), of which the parts that all cells share have 7.8 million.
+func TestMAdds201(t *testing.T) {
+	tests := []struct {
+		cell string
+		want int64 // of 15 * 16 * 16 * 32 * 32
+	}{
+		{"|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|", 54},
+		{"|nor_conv_1x1~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|none~1|nor_conv_3x3~2|", 10},
+		{"|none~0|+|skip_connect~0|nor_conv_3x3~1|+|none~0|nor_conv_3x3~1|skip_connect~2|", 0}, // node 1 holds nothing
+		{"|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_1x1~0|none~1|none~2|", 1}, // nodes 1 and 2 are not read
+		{"|nor_conv_3x3~0|+|none~0|none~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|", 10},        // node 2 holds nothing
+		{"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", 0},
+	}
+	for _, x := range tests {
+		cell, err := parseCell201(x.cell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := MAdds201(cell); got != x.want*15*16*16*32*32 {
+			t.Errorf("%s: %d, want %d", x.cell, got, x.want*15*16*16*32*32)
+		}
+	}
+}

@@ -14,21 +14,21 @@ import (
 // cell by cell: so a sum over edges, the same for all cells, is one product
 // with a small matrix over a view of nodes x (batch * features).
 type network struct {
-	batch, edges, nodes int
-	graph               *gorgonia.ExprGraph
-	weights             gorgonia.Nodes
-	ops                 *gorgonia.Node // edges*batch x vocabulary, one-hot
-	logits              *gorgonia.Node // edges*batch x actions
-	logitsGrad          *gorgonia.Node // input: the gradient of the loss by logits
-	grads               gorgonia.Nodes // of the loss by weights
-	vm                  gorgonia.VM
+	batch, edges, nodes, actions int
+	graph                        *gorgonia.ExprGraph
+	weights                      gorgonia.Nodes
+	ops                          *gorgonia.Node // edges*batch x vocabulary, one-hot
+	logits                       *gorgonia.Node // edges*batch x actions
+	logitsGrad                   *gorgonia.Node // input: the gradient of the loss by logits
+	grads                        gorgonia.Nodes // of the loss by weights
+	vm                           gorgonia.VM
 }
 
 // newNetwork builds the graph over the weights' own memory, so that updating
 // them in place is seen by the next run. With backward, a run also computes the
 // gradients of the weights from a gradient of the logits.
 func newNetwork(params []transformer.Param, from []int, batch int, backward bool) (*network, error) {
-	n := &network{batch: batch, edges: len(from), nodes: len(from)/2 + 2, graph: gorgonia.NewGraph()}
+	n := &network{batch: batch, edges: len(from), nodes: len(from)/2 + 2, actions: params[len(params)-1].Cols, graph: gorgonia.NewGraph()}
 	vocabulary := params[0].Rows
 	n.ops = n.input("ops", n.edges*batch, vocabulary, make([]float64, n.edges*batch*vocabulary))
 	for _, p := range params {
@@ -40,7 +40,7 @@ func newNetwork(params []transformer.Param, from []int, batch int, backward bool
 		return nil, b.err
 	}
 	if backward {
-		n.logitsGrad = n.input("logits.grad", n.edges*batch, transformer.Actions, make([]float64, n.edges*batch*transformer.Actions))
+		n.logitsGrad = n.input("logits.grad", n.edges*batch, n.actions, make([]float64, n.edges*batch*n.actions))
 		var err error
 		n.grads, err = gorgonia.Backpropagate(gorgonia.Nodes{n.logits}, gorgonia.Nodes{n.logitsGrad}, n.weights)
 		if err != nil {

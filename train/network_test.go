@@ -29,7 +29,7 @@ func batch201(t testing.TB, cells ...int) (ops [][]int, from []int) {
 // Gorgonia and in plain Go. They must be one function.
 func TestNetworkAgreesWithGCN(t *testing.T) {
 	params := randomParams(1, 5, 7)
-	g, err := transformer.NewGCN(transformer.Card{}, params)
+	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NAT.Name}, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestGradients(t *testing.T) {
 		weight[i] = rng.NormFloat64()
 	}
 	loss := func() (sum float64) {
-		g, err := transformer.NewGCN(transformer.Card{}, params)
+		g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NAT.Name}, params)
 		if err != nil {
 			t.Fatal(err)
 		}

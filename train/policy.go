@@ -121,7 +121,7 @@ func (r *policyRun) train(ctx context.Context, seed uint64) (candidate, error) {
 	var best candidate
 	o := r.options(seed)
 	o.Report = func(p Progress) error {
-		g, err := transformer.NewGCN(transformer.Card{Name: r.Name}, p.Params)
+		g, err := transformer.NewGCN(transformer.Card{Name: r.Name, Rules: transformer.NAT.Name}, p.Params)
 		if err != nil {
 			return err
 		}

@@ -249,9 +249,10 @@ func (t *trainer) update(ctx context.Context) error {
 // divided by the batch size. It is written down here, since that of a masked
 // softmax is three terms; Gorgonia carries it on to the weights.
 func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, logits, grad []float64) error {
+	actions := transformer.NAT.Learnt()
 	rows := make([][transformer.Actions]float64, len(form.Edges))
 	for e := range rows {
-		copy(rows[e][:], logits[(e*t.Batch+i)*transformer.Actions:])
+		copy(rows[e][:actions], logits[(e*t.Batch+i)*actions:])
 	}
 	probs := transformer.Probabilities(rows, transformer.NAT, form, nil)
 	samples, rewards, mean := make([][]transformer.Action, t.Samples), make([]float64, t.Samples), 0.0
@@ -267,7 +268,7 @@ func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, lo
 	advantages := t.advantages(rewards, mean)
 	t.sum.reward += mean / float64(t.Batch)
 	for e, p := range probs {
-		g := grad[(e*t.Batch+i)*transformer.Actions:][:transformer.Actions]
+		g := grad[(e*t.Batch+i)*actions:][:actions]
 		var h float64
 		for _, x := range p {
 			if x > 0 {

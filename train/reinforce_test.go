@@ -29,7 +29,7 @@ func TestReinforceLearns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := transformer.NewGCN(transformer.Card{}, params)
+	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NAT.Name}, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestPublishedWiringIsBlind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := transformer.NewGCN(transformer.Card{}, params)
+	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NAT.Name}, params)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,14 +144,7 @@ func (c *chooser) pressed(g *group, pressure float64) [][Actions]float64 {
 // for keeping it.
 func move(cell *cellmap.Cell, edge int, a Action) (m cellmap.Move, ok bool) {
 	m = cellmap.Move{Cell: cell, Edge: cellmap.EdgeID{Node: edge/2 + 2, Slot: edge % 2}}
-	switch a {
-	case ToNull:
-		m.To = cellmap.Null
-	case ToSkip:
-		m.To = cellmap.Skip
-	default:
-		return m, false
-	}
+	m.To = a.Apply(m.Old().Op)
 	return m, m.To != m.Old().Op
 }
 

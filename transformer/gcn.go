@@ -40,9 +40,12 @@ import (
 // as the nearest: convolutions of every family (conv, dw_conv, sep_conv,
 // dil_conv) as conv_1x1 when their kernel is 1x1 and as conv_3x3 otherwise,
 // poolings as avg_pool_3x3. What it has learnt of these five it so applies to
-// kinds that it was never measured on.
+// kinds that it was never measured on. Moves of NAT++ count alike: one to a kind
+// that looks to it like the one that stands there is keeping it, and somewhat
+// less likely, so that it is made where a bound asks for its saving.
 type GCN struct {
 	card   Card
+	rules  Rules
 	params []Param
 	embed  int // features of an embedding
 	hidden int // features of a node, and of an edge before the last layer
@@ -106,9 +109,13 @@ func vocabularyRow(op cellmap.Op) (int, error) {
 // enough that its work stays small.
 const maxNodes = 4096
 
+// Learnt returns how many actions a policy of these rules has scores for: the
+// first so many, which lead to the operations of [Vocabulary].
+func (r Rules) Learnt() int { return min(r.Actions, int(ToAvgPool3x3)+1) }
+
 // GCNParams returns the weights of a GCN with that many features per embedding
 // and per node, in their order, with names and dims and no data.
-func GCNParams(embed, hidden int) []Param {
+func GCNParams(rules Rules, embed, hidden int) []Param {
 	ops := len(vocabulary)
 	params := []Param{{Name: "op", Rows: ops, Cols: embed}, {Name: "input", Rows: 1, Cols: embed}}
 	for i, width := range []int{embed, hidden} {
@@ -127,19 +134,23 @@ func GCNParams(embed, hidden int) []Param {
 		Param{Name: "edge.to", Rows: hidden, Cols: hidden},
 		Param{Name: "edge.own", Rows: embed, Cols: hidden},
 		Param{Name: "edge.bias", Rows: 1, Cols: hidden},
-		Param{Name: "fc", Rows: hidden, Cols: Actions},
-		Param{Name: "fc.bias", Rows: 1, Cols: Actions},
+		Param{Name: "fc", Rows: hidden, Cols: rules.Learnt()},
+		Param{Name: "fc.bias", Rows: 1, Cols: rules.Learnt()},
 	)
 }
 
 // NewGCN makes a policy of weights that are named, shaped and ordered as
-// [GCNParams] says; all must be finite. It keeps the slices.
+// [GCNParams] says for the card's rules; all must be finite. It keeps the slices.
 func NewGCN(card Card, params []Param) (*GCN, error) {
 	if len(params) < 3 || params[0].Cols < 1 || params[2].Cols < 1 {
 		return nil, fmt.Errorf("want the weights of a GCN, found %d", len(params))
 	}
-	g := &GCN{card: card, params: params, embed: params[0].Cols, hidden: params[2].Cols}
-	want := GCNParams(g.embed, g.hidden)
+	rules, ok := RulesByName(card.Rules)
+	if !ok {
+		return nil, fmt.Errorf("rules %q, want %s or %s", card.Rules, NAT.Name, NATPlusPlus.Name)
+	}
+	g := &GCN{card: card, rules: rules, params: params, embed: params[0].Cols, hidden: params[2].Cols}
+	want := GCNParams(rules, g.embed, g.hidden)
 	if len(params) != len(want) {
 		return nil, fmt.Errorf("%d weights, want %d", len(params), len(want))
 	}
@@ -257,7 +268,7 @@ func (g *GCN) convolve(w convWeights, x []float64, width int, ops, from []int) [
 
 func (g *GCN) edgeLogits(h []float64, ops, from []int) [][Actions]float64 {
 	logits := make([][Actions]float64, len(ops))
-	mid, n := make([]float64, g.hidden), g.hidden
+	mid, n, learnt := make([]float64, g.hidden), g.hidden, g.rules.Learnt()
 	for e, op := range ops {
 		copy(mid, g.w.mid)
 		addProduct(mid, h[from[e]*n:][:n], g.w.from, 1)
@@ -265,10 +276,42 @@ func (g *GCN) edgeLogits(h []float64, ops, from []int) [][Actions]float64 {
 		addProduct(mid, g.w.op[op*g.embed:][:g.embed], g.w.own, 1)
 		relu(mid)
 		copy(logits[e][:], g.w.bias)
-		addProduct(logits[e][:], mid, g.w.fc, 1)
+		addProduct(logits[e][:learnt], mid, g.w.fc, 1)
+		g.rules.liken(&logits[e], op)
 	}
 	return logits
 }
+
+// alike is by how many nats a move is less likely than keeping, where the
+// policy cannot tell its result from what there is.
+const alike = 3
+
+// liken gives actions that were not learnt, on an edge whose operation has a
+// vocabulary row, the scores of the nearest that were.
+func (r Rules) liken(logits *[Actions]float64, row int) {
+	for a := Action(r.Learnt()); int(a) < r.Actions; a++ {
+		switch to := actionRows[a]; {
+		case to == row:
+			logits[a] = logits[Keep] - alike
+		case to == rowConv1x1:
+			logits[a] = logits[ToConv1x1]
+		case to == rowPool:
+			logits[a] = logits[ToAvgPool3x3]
+		default:
+			logits[a] = logits[Keep] - alike // to a dearer kind: no rule allows it
+		}
+	}
+}
+
+// actionRows are the vocabulary rows of what actions lead to.
+var actionRows = func() (rows [Actions]int) {
+	for a, op := range targets {
+		if op != "" {
+			rows[a], _ = vocabularyRow(op)
+		}
+	}
+	return rows
+}()
 
 // addProduct adds scale * x W to y, W having len(x) rows and len(y) columns.
 func addProduct(y, x, w []float64, scale float64) {

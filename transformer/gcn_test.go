@@ -13,8 +13,13 @@ import (
 
 func randomGCN(t testing.TB, seed uint64, embed, hidden int) *GCN {
 	t.Helper()
+	return randomGCNOf(t, NAT, seed, embed, hidden)
+}
+
+func randomGCNOf(t testing.TB, rules Rules, seed uint64, embed, hidden int) *GCN {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	params := GCNParams(embed, hidden)
+	params := GCNParams(rules, embed, hidden)
 	for i, p := range params {
 		params[i].Data = make([]float64, p.Rows*p.Cols)
 		for j := range params[i].Data {
@@ -22,7 +27,7 @@ func randomGCN(t testing.TB, seed uint64, embed, hidden int) *GCN {
 			params[i].Data[j] = float64(float32(rng.NormFloat64() / math.Sqrt(float64(p.Rows))))
 		}
 	}
-	g, err := NewGCN(Card{Name: "random", Kind: "gcn", Rules: "nat", Seed: seed}, params)
+	g, err := NewGCN(Card{Name: "random", Kind: "gcn", Rules: rules.Name, Seed: seed}, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +205,7 @@ func TestNewGCNRefuses(t *testing.T) {
 	}
 	for name, x := range tests {
 		params := append([]Param(nil), randomGCN(t, 6, 4, 6).Params()...)
-		if _, err := NewGCN(Card{}, x.change(params)); err == nil || !strings.Contains(err.Error(), x.want) {
+		if _, err := NewGCN(Card{Rules: "nat"}, x.change(params)); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, x.want)
 		}
 	}

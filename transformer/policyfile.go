@@ -14,8 +14,8 @@ import (
 
 // A policy file is an ONNX model with two inputs, ops and from (int64, one entry
 // per edge: the vocabulary row of its operation and the node it comes from; edge
-// i leads to node i/2+2), and one output, logits (float32, edges x actions, in
-// the order of Action). Any number of nodes will do. It takes the source nodes
+// i leads to node i/2+2), and one output, logits (float32, edges x learnt
+// actions, in the order of Action). Any number of nodes will do. It takes the source nodes
 // and not an adjacency matrix, which cannot say which of two operations comes
 // from where. The weights are its initializers, by the names of [GCNParams]. The
 // card and what else a reader must agree on are in metadata_props.
@@ -50,22 +50,22 @@ func vocabularyText() string {
 	return strings.Join(names, ",")
 }
 
-func actionsText() string {
+func actionsText(rules Rules) string {
 	var names []string
-	for a := range Action(Actions) {
+	for a := range Action(rules.Learnt()) {
 		names = append(names, a.String())
 	}
 	return strings.Join(names, ",")
 }
 
-// fixedMetadata is what all files of this format say.
-func fixedMetadata() []onnxgraph.Property {
+// fixedMetadata is what all files of this format and these rules say.
+func fixedMetadata(rules Rules) []onnxgraph.Property {
 	return []onnxgraph.Property{
 		{Key: keyFormat, Value: policyFormat},
 		{Key: keyKind, Value: "gcn"},
-		{Key: keyRules, Value: NAT.Name},
+		{Key: keyRules, Value: rules.Name},
 		{Key: keyVocabulary, Value: vocabularyText()},
-		{Key: keyActions, Value: actionsText()},
+		{Key: keyActions, Value: actionsText(rules)},
 	}
 }
 
@@ -77,7 +77,7 @@ func (g *GCN) Model() (*onnxgraph.Model, error) {
 	}
 	b := &policyBuilder{Builder: onnxgraph.NewBuilder("policy", policyOpset)}
 	b.Producer = "natonnx"
-	b.Metadata = append(fixedMetadata(),
+	b.Metadata = append(fixedMetadata(g.rules),
 		onnxgraph.Property{Key: keyMapping, Value: mappingText},
 		onnxgraph.Property{Key: keyName, Value: g.card.Name},
 		onnxgraph.Property{Key: keyTraining, Value: g.card.Training},
@@ -92,7 +92,7 @@ func (g *GCN) Model() (*onnxgraph.Model, error) {
 		}
 		b.Init(onnxgraph.NewFloat32s(p.Name, []int64{int64(p.Rows), int64(p.Cols)}, data))
 	}
-	b.graph()
+	b.graph(g.rules)
 	return b.Model(g.card.Name + ".onnx")
 }
 
@@ -159,7 +159,11 @@ func fromModel(m *onnxgraph.Model) (*GCN, error) {
 	if _, ok := meta[keyFormat]; !ok {
 		return nil, fail("metadata_props", "no %s: an ONNX model, but not a policy of natonnx", keyFormat)
 	}
-	for _, p := range fixedMetadata() {
+	rules, ok := RulesByName(meta[keyRules])
+	if !ok {
+		return nil, fail("metadata_props", "%s is %q, want %q or %q", keyRules, meta[keyRules], NAT.Name, NATPlusPlus.Name)
+	}
+	for _, p := range fixedMetadata(rules) {
 		if meta[p.Key] != p.Value {
 			return nil, fail("metadata_props", "%s is %q, want %q", p.Key, meta[p.Key], p.Value)
 		}
@@ -172,7 +176,7 @@ func fromModel(m *onnxgraph.Model) (*GCN, error) {
 	if err := json.Unmarshal([]byte(meta[keyScores]), &card.Scores); err != nil {
 		return nil, fail("metadata_props", "%s: %v", keyScores, err)
 	}
-	params, err := readParams(m.Graph)
+	params, err := readParams(m.Graph, rules)
 	if err != nil {
 		return nil, fail("graph.initializer", "%v", err)
 	}
@@ -186,7 +190,7 @@ func fromModel(m *onnxgraph.Model) (*GCN, error) {
 	return g, nil
 }
 
-func readParams(graph *onnxgraph.Graph) ([]Param, error) {
+func readParams(graph *onnxgraph.Graph, rules Rules) ([]Param, error) {
 	tensors := map[string]*onnxgraph.Tensor{}
 	for _, t := range graph.Initializers {
 		tensors[t.Name] = t
@@ -209,7 +213,7 @@ func readParams(graph *onnxgraph.Graph) ([]Param, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := GCNParams(embed, hidden)
+	params := GCNParams(rules, embed, hidden)
 	for i, p := range params {
 		t := tensors[p.Name]
 		if t == nil {
@@ -253,11 +257,11 @@ func (g *GCN) sameGraph(graph *onnxgraph.Graph) error {
 // A policyBuilder writes the GCN as ONNX operators.
 type policyBuilder struct{ *onnxgraph.Builder }
 
-func (b *policyBuilder) graph() {
+func (b *policyBuilder) graph(rules Rules) {
 	edges := onnxgraph.Symbol("edges")
 	b.Input("ops", onnxgraph.Int64, onnxgraph.Shape{edges})
 	b.Input("from", onnxgraph.Int64, onnxgraph.Shape{edges})
-	b.Output("logits", onnxgraph.Float32, onnxgraph.Shape{edges, onnxgraph.Const(Actions)})
+	b.Output("logits", onnxgraph.Float32, onnxgraph.Shape{edges, onnxgraph.Const(int64(rules.Learnt()))})
 	b.topology()
 
 	b.node("Gather", "own", "op", "ops")

@@ -158,7 +158,7 @@ func eachField(message []byte, number protowire.Number, change func([]byte) []by
 // decides makes a policy whose weights are all zero but for the last bias, so
 // that no decision depends on how the built-in policy was trained.
 func decides(ts *testscript.TestScript, _ bool, args []string) {
-	params := transformer.GCNParams(1, 1)
+	params := transformer.GCNParams(transformer.NAT, 1, 1)
 	for i, p := range params {
 		params[i].Data = make([]float64, p.Rows*p.Cols)
 	}
