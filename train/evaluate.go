@@ -10,25 +10,6 @@ import (
 	"github.com/natonnx/natonnx/transformer"
 )
 
-// TableReward rewards by the measured accuracies of a table on one data set.
-type TableReward struct {
-	Table   *Table
-	Dataset Dataset
-}
-
-// Reward implements [Reward] for forms in one of [Writings].
-func (r TableReward) Reward(_ context.Context, before, after cellmap.Form) (float64, error) {
-	b, err := Cell201(before)
-	if err != nil {
-		return 0, err
-	}
-	a, err := Cell201(after)
-	if err != nil {
-		return 0, err
-	}
-	return (r.Table.Accuracy(a, r.Dataset) - r.Table.Accuracy(b, r.Dataset)) / 100, nil
-}
-
 // BestReachable returns the highest accuracy, in percent, among the cells that
 // NAT's moves make of a cell, the cell itself included.
 func (t *Table) BestReachable(cell int, d Dataset) float64 { return t.reachable[cell][d] }

@@ -34,9 +34,9 @@ func TestPolicyRepeats(t *testing.T) {
 	file, log, calls := run()
 	again, logAgain, _ := run()
 	if !bytes.Equal(file, again) || log != logAgain {
-		t.Error("the same seed gave another policy file or log")
+		t.Errorf("the same seed gave another policy file or log:\n%s%s", log, logAgain)
 	}
-	if lines := strings.Count(log, "\n"); lines != 3 || calls != 2 || !strings.Contains(log, "\n4,3,") || !strings.Contains(log, "\n5,3,") {
+	if lines := strings.Split(log, "\n"); len(lines) != 4 || calls != 2 || !strings.HasPrefix(lines[1], "4,3,") || !strings.HasPrefix(lines[2], "5,3,") {
 		t.Errorf("%d calls and this log, want 2 and a header with a line for each of seeds 4 and 5:\n%s", calls, log)
 	}
 	g, err := transformer.Parse("policy.onnx", file)
@@ -46,6 +46,44 @@ func TestPolicyRepeats(t *testing.T) {
 	const command = "natonnx train policy --data made-up.csv --steps 3 --seeds 2 --seed 4 -o nat-gcn.onnx"
 	if got := g.Card().Command; got != command {
 		t.Errorf("card's command is %q, want %q", got, command)
+	}
+}
+
+// What a finished training left in its folder gives the same bytes again; what
+// another one left is not taken for its own, and damage is named.
+func TestPolicyCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "made-up.csv")
+	if err := os.WriteFile(data, madeUpCSV(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(dir, "mine.training")
+	run := func(steps int) ([]byte, string, error) {
+		var log strings.Builder
+		g, err := Policy(t.Context(), PolicyOptions{Data: data, Seed: 4, Seeds: 2, Steps: steps, Log: &log, Checkpoint: folder})
+		if err != nil {
+			return nil, "", err
+		}
+		file, err := g.Encode()
+		return file, log.String(), err
+	}
+	file, log, err := run(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, logAgain, err := run(3)
+	if err != nil || !bytes.Equal(file, again) || log != logAgain {
+		t.Errorf("gone on from its end, the training gave another policy or log (%v)", err)
+	}
+	state := filepath.Join(folder, "seed-4.state")
+	if _, _, err := run(5); err == nil || !strings.Contains(err.Error(), state) || !strings.Contains(err.Error(), "another training") {
+		t.Errorf("error %v, want one that tells that %s is of another training", err, state)
+	}
+	if err := os.Truncate(state, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := run(3); err == nil || !strings.Contains(err.Error(), state) || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("error %v, want one that tells that %s is damaged", err, state)
 	}
 }
 

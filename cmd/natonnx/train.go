@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
 
@@ -23,15 +24,16 @@ func (t *tool) trainCommand() *cli.Command {
 			Description: "Trains by REINFORCE, with the accuracies of a table as reward. TABLE.csv has the columns " +
 				"CIFAR10TestAccuracy200Epochs, CIFAR100TestAccuracy200Epochs, ImageNetTestAccuracy200Epochs, ArchitectureString and UniqueString, " +
 				"and a row for each of the 15,625 cells. The same flags give the same bytes, on the same kind of processor.\n\n" +
-				"An interruption ends the training, and no policy is written.",
+				"An interruption ends the training. What was done so far lies in a folder beside OUT, its name ending in .training, and the same command goes on from there.",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "data", Usage: "the `TABLE` of measured accuracies, in CSV"},
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the policy to `OUT`; its name is the policy's"},
 				seedFlag(),
 				countFlag("seeds", 0, 1, 1000, "train `N` policies, with seeds that follow each other, and keep the best; without it, as for the built-in policy"),
 				countFlag("steps", 0, 1, math.MaxInt32, "update the weights of each policy `N` times; without it, as for the built-in policy"),
-				&cli.BoolFlag{Name: "published", Usage: "wire the policy as the authors' code does, for comparison"},
-				&cli.StringFlag{Name: "log", Usage: "write the progress to `FILE`, in CSV"},
+				choiceFlag("rules", transformer.NAT.Name, "`RULES` say which moves the policy learns: nat or nat++", transformer.NAT.Name, transformer.NATPlusPlus.Name),
+				&cli.GenericFlag{Name: "max-madds", Value: &portion{}, Usage: "bound the mean multiply-adds of the transformed cells by a share `P%` of those of the inputs"},
+				&cli.StringFlag{Name: "log", Usage: "write the learning curves to `FILE`, in CSV"},
 				progressFlag(),
 			},
 			Action: t.trainPolicy,
@@ -52,10 +54,13 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	case sameFile(data, out):
 		return usagef("-o %s: is the table", out)
 	}
-	shown := newTrainingProgress(t, choiceOf(c, "progress"))
+	shown := newProgress(t, choiceOf(c, "progress"))
+	rules, _ := transformer.RulesByName(choiceOf(c, "rules"))
+	name := strings.TrimSuffix(filepath.Base(out), ".onnx")
+	state := strings.TrimSuffix(out, ".onnx") + ".training"
 	o := train.PolicyOptions{
-		Data: data, Name: strings.TrimSuffix(filepath.Base(out), ".onnx"), Published: c.Bool("published"),
-		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Progress: shown.training,
+		Data: data, Name: name, Rules: rules, MaxCost: c.Generic("max-madds").(*portion).share,
+		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Checkpoint: state, Progress: shown.training,
 	}
 	if path := c.String("log"); path != "" {
 		f, err := os.Create(path)
@@ -71,6 +76,9 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 		return trainingError(data, err)
 	}
 	if err := policy.Save(c.Context, out); err != nil {
+		return &ioError{err}
+	}
+	if err := os.RemoveAll(state); err != nil {
 		return &ioError{err}
 	}
 	switch {
@@ -94,25 +102,11 @@ func trainingError(data string, err error) error {
 	return err
 }
 
-// A trainingProgress shows how far a training is.
-type trainingProgress struct {
-	*progress
-	seed  uint64
-	since time.Time // when the training with this seed began
-	last  time.Time // when it was last heard of
-}
-
-func newTrainingProgress(t *tool, when string) *trainingProgress {
-	p := &trainingProgress{progress: newProgress(t, when), last: time.Now()}
-	p.show("training; accuracies on held-out cells follow")
-	return p
-}
-
-func (p *trainingProgress) training(s train.PolicyProgress) {
-	if p.since.IsZero() || s.Seed != p.seed {
-		p.seed, p.since = s.Seed, p.last
+// training shows how far a training is.
+func (p *progress) training(s train.PolicyProgress) {
+	text := fmt.Sprintf("%d of %d steps", s.Done, s.Total)
+	if s.Done > s.Resumed {
+		text += left(time.Since(p.began), s.Done-s.Resumed, s.Total-s.Resumed)
 	}
-	p.last = time.Now()
-	p.show(fmt.Sprintf("seed %d, step %d of %d%s: %.2f %% (input %.2f %%, best possible %.2f %%)",
-		s.Seed, s.Step, s.Steps, left(p.last.Sub(p.since), s.Step, s.Steps), s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
+	p.show(fmt.Sprintf("%s; seed %d, step %d: %.2f %% accurate, %.1f %% of what is possible gained", text, s.Seed, s.Step, s.Accuracy, s.Captured))
 }

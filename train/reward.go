@@ -1,0 +1,45 @@
+package train
+
+import (
+	"context"
+	"slices"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/transformer"
+)
+
+// TableReward rewards by the measured accuracies of a table on one data set,
+// for forms in one of [Writings]. A cell costs its [MAdds201].
+type TableReward struct {
+	Table   *Table
+	Dataset Dataset
+}
+
+// Reward implements [Reward].
+func (r TableReward) Reward(_ context.Context, before, after cellmap.Form) (float64, error) {
+	b, err := Cell201(before)
+	if err != nil {
+		return 0, err
+	}
+	a, err := Cell201(after)
+	if err != nil {
+		return 0, err
+	}
+	return (r.Table.Accuracy(a, r.Dataset) - r.Table.Accuracy(b, r.Dataset)) / 100, nil
+}
+
+// Cost implements [Reward].
+func (r TableReward) Cost(form cellmap.Form) (float64, error) {
+	cell, err := Cell201(form)
+	return float64(MAdds201(cell)), err
+}
+
+// Legal implements [Reward].
+func (r TableReward) Legal(form cellmap.Form) transformer.Legal { return Legal201(form) }
+
+// Legal201 allows what leads to another cell of NAS-Bench-201.
+func Legal201(form cellmap.Form) transformer.Legal {
+	return func(edge int, a transformer.Action) bool {
+		return slices.Contains(vocabulary201, a.Apply(form.Edges[edge].Op))
+	}
+}
