@@ -40,7 +40,7 @@ var below = map[string][]string{
 	"train/measure":       {"train/dataset", "engine", "engine/backend", "onnxgraph"},
 	"train/search":        {},
 	"train/distill":       {"train/dataset", "engine", "engine/learn", "engine/vec", "onnxgraph"},
-	"train":               {"train/dataset", "train/measure", "transformer", "cellmap", "engine", "engine/learn", "onnxgraph"},
+	"train":               {"transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph"},
 	"train/refit":         {"engine", "engine/conv", "engine/cpu", "onnxgraph"},
 	"train/compress":      {"train/dataset", "train/distill", "train/measure", "train/refit", "train/search", "cellmap", "engine/backend", "onnxgraph"},
 	"train/compress/page": {"train/compress", "train/measure", "internal/legible"},
