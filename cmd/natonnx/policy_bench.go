@@ -21,7 +21,7 @@ import (
 func (t *tool) benchPoliciesCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
-		Usage:     "judge policies and their rivals against the known optimum",
+		Usage:     "judge policies and rivals against the known optimum",
 		ArgsUsage: "--data TABLE.csv",
 		Description: "TABLE.csv is the table of NAS-Bench-201 that natonnx train policy takes. Since it has the accuracy of every cell, it tells what the best " +
 			"transformation of a cell gains, and how much of that a policy captures. Cells that are held out are judged: no policy was trained on them, or chosen by them.\n\n" +

@@ -260,7 +260,7 @@ func madds(cell int) float64 { return float64(train.MAdds201(cell)) }
 
 func mean(cells []int, of func(cell int) float64) (sum float64) {
 	for _, cell := range cells {
-		sum += of(cell) / float64(len(cells))
+		sum += of(cell)
 	}
-	return sum
+	return sum / float64(len(cells))
 }
