@@ -68,6 +68,9 @@ func (t *tool) benchPolicies(c *cli.Context) error {
 		return err
 	}
 	out := c.String("output")
+	if err := roomFor(out); err != nil {
+		return err
+	}
 	shown := newProgress(t, choiceOf(c, "progress"))
 	o.Progress = shown.benching
 	r, err := policybench.Run(c.Context, *o)

@@ -66,6 +66,11 @@ func (b *bench) trainAll(ctx context.Context) ([][]*training, error) {
 			}
 		}
 	}
+	if missing > 0 {
+		if err := b.roomToKeep(); err != nil {
+			return nil, err
+		}
+	}
 	done, of := 0, missing*b.Steps
 	for k, kind := range b.Kinds {
 		for i := range all[k] {
@@ -168,13 +173,25 @@ func (b *bench) train(ctx context.Context, c conditions, done, of int) (*trainin
 	return t, b.keep(ctx, t, learnt.Policy)
 }
 
-// keep writes what came of a training and, where it has a file, the policy.
-func (b *bench) keep(ctx context.Context, t *training, policy transformer.Policy) error {
+// roomToKeep finds out, before the long work, whether its results can be kept.
+func (b *bench) roomToKeep() error {
 	if b.Keep == "" {
 		return nil
 	}
 	if err := os.MkdirAll(b.Keep, 0o777); err != nil {
 		return err
+	}
+	f, err := os.CreateTemp(b.Keep, ".natonnx-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// keep writes what came of a training and, where it has a file, the policy.
+func (b *bench) keep(ctx context.Context, t *training, policy transformer.Policy) error {
+	if b.Keep == "" {
+		return nil
 	}
 	if g, ok := policy.(*transformer.GCN); ok {
 		if err := g.Save(ctx, strings.TrimSuffix(b.file(t.conditions), ".json")+".onnx"); err != nil {
