@@ -65,7 +65,7 @@ type CurvePoint struct {
 	Baseline, Rate     float64
 	Accuracy, Captured float64
 	Cost               float64 // multiply-adds after, as a share of those before
-	Seconds            float64 // of training so far
+	Seconds            float64 // of training so far, without the questions to the cells that choose
 }
 
 // A LearnState is all that the future of [Learn] depends on, besides its options.
@@ -83,6 +83,13 @@ type Learnt struct {
 	Seed     uint64
 	BestStep int
 	Curve    []CurvePoint
+	StepTime time.Duration // mean
+}
+
+// Steps returns n, or where that is 0 as many steps as the kind takes.
+func (k Kind) Steps(n int) int {
+	o, _, _ := k.options()
+	return cmp.Or(n, o.Steps, defaultSteps)
 }
 
 const reportEvery = 500 // steps between questions to the cells that choose
@@ -94,23 +101,20 @@ const reportEvery = 500 // steps between questions to the cells that choose
 // that train on them.
 func Learn(ctx context.Context, o LearnOptions) (*Learnt, error) {
 	o.Kind, o.Rules = cmp.Or(o.Kind, KindGCN), cmp.Or(o.Rules, transformer.NAT)
-	l := &learner{LearnOptions: o, split: o.Table.Split(), started: time.Now()}
+	l := &learner{LearnOptions: o, split: o.Table.Split(), since: time.Now()}
 	training, writings, err := o.Kind.options()
 	if err != nil {
 		return nil, err
 	}
 	l.writings = Writings[:min(writings, scoredWritings)]
 	training.Rules, training.Seed, training.MaxCost, training.Every = o.Rules, o.Seed, o.MaxCost, reportEvery
-	training.Steps = cmp.Or(o.Steps, training.Steps)
+	training.Steps = o.Kind.Steps(o.Steps)
 	training.defaults()
 	l.network, training.Report = training.Network, l.report
 	l.names = params(l.network.weights(rand.New(rand.NewPCG(0, 0)), o.Rules))
 	if o.Resume != nil {
 		l.state, training.Resume = *o.Resume, &o.Resume.Training
 		l.state.Curve = slices.Clone(l.state.Curve)
-		if n := len(l.state.Curve); n > 0 {
-			l.started = l.started.Add(-time.Duration(l.state.Curve[n-1].Seconds * float64(time.Second)))
-		}
 	}
 	var inputs []cellmap.Form
 	for w := range Writings[:writings] {
@@ -129,7 +133,7 @@ type learner struct {
 	split    Split
 	writings []Writing // that choose
 	network  Architecture
-	started  time.Time
+	since    time.Time // the last report
 	state    LearnState
 	names    []transformer.Param // the weights' names and dims
 }
@@ -145,7 +149,11 @@ func (l *learner) report(p Progress) error {
 	}
 	point := CurvePoint{
 		Step: p.Step, Reward: p.Reward, Entropy: p.Entropy, Baseline: p.Baseline, Rate: p.Rate,
-		Seconds: time.Since(l.started).Seconds(),
+		Seconds: time.Since(l.since).Seconds(),
+	}
+	defer func() { l.since = time.Now() }()
+	if n := len(l.state.Curve); n > 0 {
+		point.Seconds += l.state.Curve[n-1].Seconds
 	}
 	if err := l.measure(policy, &point); err != nil {
 		return err
@@ -197,7 +205,7 @@ func (l *learner) measure(policy transformer.Policy, p *CurvePoint) error {
 			n++
 			input += l.Table.Accuracy(cell, CIFAR10)
 			p.Accuracy += l.Table.Accuracy(to, CIFAR10)
-			best += l.Table.BestReachable(cell, CIFAR10)
+			best += l.Table.BestReachable(cell, l.Rules, CIFAR10)
 			before += float64(MAdds201(cell))
 			after += float64(MAdds201(to))
 		}
@@ -222,5 +230,7 @@ func (l *learner) result() (*Learnt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Learnt{Policy: policy, Seed: l.Seed, BestStep: l.state.BestStep, Curve: l.state.Curve}, nil
+	last := l.state.Curve[len(l.state.Curve)-1]
+	step := time.Duration(last.Seconds / float64(last.Step) * float64(time.Second))
+	return &Learnt{Policy: policy, Seed: l.Seed, BestStep: l.state.BestStep, Curve: l.state.Curve, StepTime: step}, nil
 }

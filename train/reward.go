@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"slices"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/transformer"
@@ -36,10 +35,3 @@ func (r TableReward) Cost(form cellmap.Form) (float64, error) {
 
 // Legal implements [Reward].
 func (r TableReward) Legal(form cellmap.Form) transformer.Legal { return Legal201(form) }
-
-// Legal201 allows what leads to another cell of NAS-Bench-201.
-func Legal201(form cellmap.Form) transformer.Legal {
-	return func(edge int, a transformer.Action) bool {
-		return slices.Contains(vocabulary201, a.Apply(form.Edges[edge].Op))
-	}
-}
