@@ -65,6 +65,13 @@ func TestEvaluate(t *testing.T) {
 					t.Errorf("%s on %v: captured %v %%, worse %v %%, want %v and %v", name, e.Dataset, o.Captured, o.Worse, x.captured, x.worse)
 				}
 			}
+			// The input is among those that the table ranks.
+			if e.Ranked.Worse != 0 || e.Ranked.Accuracy < max(e.Max.Accuracy, e.Input)-1e-9 || e.Ranked.Accuracy > e.Reachable+1e-9 {
+				t.Errorf("%s on %v: ranked by the table %+v, of %+v", name, e.Dataset, e.Ranked, e)
+			}
+			if gone := e.Max.MAdds == 0; gone != (name == "remover") || name == "idle" && math.Abs(e.Max.MAdds-e.MAdds) > 1 {
+				t.Errorf("%s: %v multiply-adds of %v", name, e.Max.MAdds, e.MAdds)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,4 +64,23 @@ func TestPublishedLatency(t *testing.T) {
 	if got := l.Of(cell); got != 2.57296 {
 		t.Errorf("%v ms, want 2.57296", got)
 	}
+}
+
+// No file, however broken, does more than fail with an error that names it.
+func FuzzReadLatency(f *testing.F) {
+	lines := madeUpLatencies()
+	f.Add([]byte(strings.Join(lines[:50], "")))
+	f.Add([]byte(""))
+	f.Add([]byte(lines[0]))
+	f.Add([]byte(lines[0] + "1,|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,1e999\n"))
+	f.Add([]byte("arch,slow,slow\n\"|,\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := ReadLatency("x.csv", bytes.NewReader(data), "slow")
+		if (l == nil) == (err == nil) {
+			t.Fatalf("latencies %v, error %v", l, err)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "x.csv") {
+			t.Errorf("the error does not name the file: %v", err)
+		}
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/internal/typo"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train"
@@ -24,9 +23,13 @@ func (t *tool) benchPoliciesCommand() *cli.Command {
 		Usage:     "judge policies and rivals against the known optimum",
 		ArgsUsage: "--data TABLE.csv",
 		Description: "TABLE.csv is the table of NAS-Bench-201 that natonnx train policy takes. Since it has the accuracy of every cell, it tells what the best " +
-			"transformation of a cell gains, and how much of that a policy captures. Cells that are held out are judged: no policy was trained on them, or chosen by them.\n\n" +
+			"transformation of a cell gains, and how much of that a policy captures. Cells that are held out are judged: natonnx trains no policy on them, and chooses none by them.\n\n" +
 			"Some rivals, and policies whose candidates are ranked, look candidates up in the table: their test accuracy on CIFAR-10, as the paper ranks. That is asking " +
 			"for the result of training each of them. The figures on CIFAR-100 and ImageNet16-120 tell how far decisions made on CIFAR-10 carry.\n\n" +
+			"A policy decides by its most probable transformation, or by the most probable of 10 samples and the input; with look-ups, by the best of 10 samples, drawn at a " +
+			"temperature that other cells chose, or by the best of a top 10: the input and its nine most probable transformations. The fixed rule makes null of all but " +
+			"convolutions on the edge from node 0 to node 1, and skips of all but convolutions elsewhere. Greedy gives one edge after the other its best operation; evolution " +
+			"is regularized evolution among the transformations of the input.\n\n" +
 			"An interruption ends the trainings; with --keep, those that are done are found again by the next run.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Usage: "the `TABLE` of measured accuracies, in CSV"},
@@ -234,7 +237,11 @@ type benchReport struct {
 }
 
 func (r *benchReport) print() {
-	r.text(0, "%d held-out cells of NAS-Bench-201, moves of %s; means, with 95 %% confidence intervals over %s", r.Cells, r.Rules, legible.Plural(r.Seeds, "seed"))
+	over := "means over 1 seed"
+	if r.Seeds > 1 {
+		over = fmt.Sprintf("means, with 95 %% confidence intervals over %d seeds", r.Seeds)
+	}
+	r.text(0, "%d held-out cells of NAS-Bench-201, moves of %s; %s", r.Cells, r.Rules, over)
 	r.figures("accuracy, %", 2, func(s *policybench.Score) policybench.Estimate { return s.Accuracy }, r.Reachable[:])
 	r.figures("captured headroom, %: (accuracy - none's) / (best reachable - none's)", 1, func(s *policybench.Score) policybench.Estimate { return s.Captured }, nil)
 	r.figures("cells that became less accurate, %", 1, func(s *policybench.Score) policybench.Estimate { return s.Worse }, nil)
