@@ -24,7 +24,11 @@ type kept struct {
 // of names all that the training's result depends on.
 func (c checkpoint) of() string {
 	o := c.options
-	return fmt.Sprintf("1: table %s, rules %s, seed %d, %d steps, cost %v", o.Table.digest, o.Rules.Name, o.Seed, o.Steps, o.MaxCost)
+	of := fmt.Sprintf("1: table %s, rules %s, seed %d, %d steps, cost %v", o.Table.digest, o.Rules.Name, o.Seed, o.Steps, o.MaxCost)
+	if o.Latency != nil {
+		of += " by " + o.Latency.Device
+	}
+	return of
 }
 
 func (c checkpoint) path() string {

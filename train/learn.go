@@ -48,8 +48,9 @@ type LearnOptions struct {
 	Kind    Kind              // [KindGCN]
 	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
-	Steps   int     // [the kind's: 8000, or 46900 with one sample each for KindPaper]
-	MaxCost float64 // bound on the mean multiply-adds after, as a share of those before; 0: none
+	Steps   int      // [the kind's: 8000, or 46900 with one sample each for KindPaper]
+	MaxCost float64  // bound on the mean cost after, as a share of that before; 0: none
+	Latency *Latency // the cost; nil: multiply-adds
 	// Resume goes on from where an earlier training with these options was.
 	Resume *LearnState
 	// Report, if set, is called at each point of the curve; an error from it ends
@@ -64,7 +65,7 @@ type CurvePoint struct {
 	Reward, Entropy    float64 // means since the last point; nats per cell
 	Baseline, Rate     float64
 	Accuracy, Captured float64
-	Cost               float64 // multiply-adds after, as a share of those before
+	Cost               float64 // after, as a share of that before
 	Seconds            float64 // of training so far, without the questions to the cells that choose
 }
 
@@ -122,7 +123,7 @@ func Learn(ctx context.Context, o LearnOptions) (*Learnt, error) {
 			inputs = append(inputs, Writings[w].Form(cell))
 		}
 	}
-	if _, err := Reinforce(ctx, inputs, TableReward{o.Table, CIFAR10}, training); err != nil {
+	if _, err := Reinforce(ctx, inputs, l.reward(), training); err != nil {
 		return nil, err
 	}
 	return l.result()
@@ -141,6 +142,8 @@ type learner struct {
 // scoredWritings is how many of [Writings], from the first, choose and score:
 // operations in their sums, and all in nodes of their own.
 const scoredWritings = 2
+
+func (l *learner) reward() TableReward { return TableReward{l.Table, CIFAR10, l.Latency} }
 
 func (l *learner) report(p Progress) error {
 	policy, err := l.network.policy(transformer.Card{Rules: l.Rules.Name}, p.Params())
@@ -206,8 +209,8 @@ func (l *learner) measure(policy transformer.Policy, p *CurvePoint) error {
 			input += l.Table.Accuracy(cell, CIFAR10)
 			p.Accuracy += l.Table.Accuracy(to, CIFAR10)
 			best += l.Table.BestReachable(cell, l.Rules, CIFAR10)
-			before += float64(MAdds201(cell))
-			after += float64(MAdds201(to))
+			before += l.reward().cost(cell)
+			after += l.reward().cost(to)
 		}
 	}
 	if best > input {

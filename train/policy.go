@@ -21,7 +21,9 @@ type PolicyOptions struct {
 	Data    string            // the NAS-Bench-201 table, as [OpenTable] reads it
 	Name    string            // of the policy [nat-gcn]
 	Rules   transformer.Rules // [transformer.NAT]
-	MaxCost float64           // bound on the mean multiply-adds after, as a share of those before; 0: none
+	MaxCost float64           // bound on the mean cost after, as a share of that before; 0: none
+	Latency string            // a table of latencies, as [OpenLatency] reads it; empty: multiply-adds are the cost
+	Device  string            // of the latencies
 	Seed    uint64
 	Seeds   int // how many policies to train, with Seed, Seed+1, ...; the best is kept [5]
 	Steps   int // per policy [8000]
@@ -58,7 +60,13 @@ func Policy(ctx context.Context, o PolicyOptions) (*transformer.GCN, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &policyRun{PolicyOptions: o, table: table, split: table.Split(), curves: make([]curve, o.Seeds)}
+	var latency *Latency
+	if o.Latency != "" {
+		if latency, err = OpenLatency(o.Latency, o.Device); err != nil {
+			return nil, err
+		}
+	}
+	run := &policyRun{PolicyOptions: o, latency: latency, table: table, split: table.Split(), curves: make([]curve, o.Seeds)}
 	if o.Log != nil {
 		run.log = csv.NewWriter(o.Log)
 		if err := run.write(curveColumns); err != nil {
@@ -102,8 +110,9 @@ type heldOut [scoredWritings][Datasets]Evaluation
 
 type policyRun struct {
 	PolicyOptions
-	table *Table
-	split Split
+	table   *Table
+	latency *Latency
+	split   Split
 
 	mu     sync.Mutex
 	curves []curve // by seed
@@ -148,7 +157,7 @@ func (r *policyRun) seed(ctx context.Context, i int) (*Learnt, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	o := LearnOptions{Table: r.table, Rules: r.Rules, Seed: r.Seed + uint64(i), Steps: r.Steps, MaxCost: r.MaxCost}
+	o := LearnOptions{Table: r.table, Rules: r.Rules, Seed: r.Seed + uint64(i), Steps: r.Steps, MaxCost: r.MaxCost, Latency: r.latency}
 	keep := checkpoint{r.Checkpoint, o}
 	var err error
 	if o.Resume, err = keep.load(); err != nil {
@@ -227,7 +236,11 @@ func (r *policyRun) card(best *Learnt, seeds []heldOut) transformer.Card {
 	o.defaults()
 	bound := ""
 	if r.MaxCost > 0 {
-		bound = fmt.Sprintf("the mean multiply-adds of the results bounded by %v of the inputs', by a price on them; ", r.MaxCost)
+		cost := "multiply-adds"
+		if r.latency != nil {
+			cost = "latency on " + r.Device
+		}
+		bound = fmt.Sprintf("the mean %s of the results bounded by %v of the inputs', by a price on it; ", cost, r.MaxCost)
 	}
 	return transformer.Card{
 		Name: r.Name, Kind: string(KindGCN), Rules: r.Rules.Name, Seed: r.Seed, Command: r.command(),
@@ -250,7 +263,10 @@ func (r *policyRun) command() string {
 	if r.Rules.Name != transformer.NAT.Name {
 		fmt.Fprintf(&s, " --rules %s", r.Rules.Name)
 	}
-	if r.MaxCost > 0 {
+	switch {
+	case r.latency != nil:
+		fmt.Fprintf(&s, " --latency %s --device %s --max-latency %g%%", filepath.Base(r.Latency), r.Device, 100*r.MaxCost)
+	case r.MaxCost > 0:
 		fmt.Fprintf(&s, " --max-madds %g%%", 100*r.MaxCost)
 	}
 	if r.Steps != defaultSteps {

@@ -8,10 +8,12 @@ import (
 )
 
 // TableReward rewards by the measured accuracies of a table on one data set,
-// for forms in one of [Writings]. A cell costs its [MAdds201].
+// for forms in one of [Writings]. A cell costs its [MAdds201] or, where there
+// are latencies, its latency.
 type TableReward struct {
 	Table   *Table
 	Dataset Dataset
+	Latency *Latency
 }
 
 // Reward implements [Reward].
@@ -30,7 +32,14 @@ func (r TableReward) Reward(_ context.Context, before, after cellmap.Form) (floa
 // Cost implements [Reward].
 func (r TableReward) Cost(form cellmap.Form) (float64, error) {
 	cell, err := Cell201(form)
-	return float64(MAdds201(cell)), err
+	return r.cost(cell), err
+}
+
+func (r TableReward) cost(cell int) float64 {
+	if r.Latency != nil {
+		return r.Latency.Of(cell)
+	}
+	return float64(MAdds201(cell))
 }
 
 // Legal implements [Reward].

@@ -133,17 +133,13 @@ func readBench(c *cli.Context) (*policybench.Options, error) {
 		return nil, err
 	}
 	if o.Table, err = train.OpenTable(data); err != nil {
-		return nil, trainingError(data, err)
+		return nil, trainingError(err, data)
 	}
 	if latency == "" {
 		return o, nil
 	}
 	if o.Latency, err = train.OpenLatency(latency, device); err != nil {
-		var missing *train.ColumnError
-		if errors.As(err, &missing) && missing.Column == device {
-			return nil, unknownDevice(missing)
-		}
-		return nil, trainingError(latency, err)
+		return nil, trainingError(err, latency)
 	}
 	return o, nil
 }

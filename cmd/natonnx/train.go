@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -33,6 +34,9 @@ func (t *tool) trainCommand() *cli.Command {
 				countFlag("steps", 0, 1, math.MaxInt32, "update the weights of each policy `N` times; without it, as for the built-in policy"),
 				choiceFlag("rules", transformer.NAT.Name, "`RULES` say which moves the policy learns: nat or nat++", transformer.NAT.Name, transformer.NATPlusPlus.Name),
 				&cli.GenericFlag{Name: "max-madds", Value: &portion{}, Usage: "bound the mean multiply-adds of the transformed cells by a share `P%` of those of the inputs"},
+				&cli.GenericFlag{Name: "max-latency", Value: &portion{}, Usage: "bound the mean latency by a share `P%` of that of the inputs, on --device of --latency"},
+				&cli.StringFlag{Name: "latency", Usage: "a table of latencies, `FILE`, in CSV: a column arch and one for each device, in milliseconds"},
+				&cli.StringFlag{Name: "device", Usage: "the `NAME` of a column of --latency"},
 				&cli.StringFlag{Name: "log", Usage: "write the learning curves to `FILE`, in CSV"},
 				progressFlag(),
 			},
@@ -54,12 +58,16 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	case sameFile(data, out):
 		return usagef("-o %s: is the table", out)
 	}
+	cost, err := readTrainingBound(c)
+	if err != nil {
+		return err
+	}
 	shown := newProgress(t, choiceOf(c, "progress"))
 	rules, _ := transformer.RulesByName(choiceOf(c, "rules"))
 	name := strings.TrimSuffix(filepath.Base(out), ".onnx")
 	state := strings.TrimSuffix(out, ".onnx") + ".training"
 	o := train.PolicyOptions{
-		Data: data, Name: name, Rules: rules, MaxCost: c.Generic("max-madds").(*portion).share,
+		Data: data, Name: name, Rules: rules, MaxCost: cost, Latency: c.String("latency"), Device: c.String("device"),
 		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Checkpoint: state, Progress: shown.training,
 	}
 	if path := c.String("log"); path != "" {
@@ -73,7 +81,7 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	policy, err := train.Policy(c.Context, o)
 	shown.end()
 	if err != nil {
-		return trainingError(data, err)
+		return trainingError(err, data, o.Latency, state)
 	}
 	if err := policy.Save(c.Context, out); err != nil {
 		return &ioError{err}
@@ -94,10 +102,35 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	return nil
 }
 
-// trainingError marks a fault of the table as one of a file.
-func trainingError(data string, err error) error {
-	if strings.HasPrefix(err.Error(), data+":") {
-		return &ioError{err}
+// readTrainingBound reads the bound on what results cost, as a share of the
+// inputs' cost; 0: none.
+func readTrainingBound(c *cli.Context) (float64, error) {
+	madds, latency := c.Generic("max-madds").(*portion).share, c.Generic("max-latency").(*portion).share
+	table, device := c.String("latency"), c.String("device")
+	switch {
+	case latency == 0 && (table != "" || device != ""):
+		return 0, &usageError{"--latency and --device: there is no --max-latency", "latencies bound what a policy learns; natonnx policy bench measures them"}
+	case latency == 0:
+		return madds, nil
+	case madds > 0:
+		return 0, usagef("--max-madds and --max-latency: want one of them")
+	case table == "" || device == "":
+		return 0, &usageError{"--max-latency: --latency or --device is missing", "they name the table of latencies and its column"}
+	}
+	return latency, nil
+}
+
+// trainingError marks a fault in one of the files, or in a file of one of the
+// folders, as one of a file.
+func trainingError(err error, files ...string) error {
+	var missing *train.ColumnError
+	if errors.As(err, &missing) && missing.Column != "arch" && len(missing.Found) > 0 && missing.Found[0] == "arch" {
+		return unknownDevice(missing)
+	}
+	for _, file := range files {
+		if rest, ok := strings.CutPrefix(err.Error(), file); ok && file != "" && (rest[0] == ':' || rest[0] == os.PathSeparator) {
+			return &ioError{err}
+		}
 	}
 	return err
 }
