@@ -294,7 +294,7 @@ func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
 		add("captured headroom, most probable of 10 samples", e.Sampled.Captured)
 		add("cells made worse, most probable transformation", e.Max.Worse)
 		add("cells made worse, most probable of 10 samples", e.Sampled.Worse)
-		add("captured headroom, most accurate on CIFAR-10 of the input and 9 candidates", e.Ranked.Captured)
+		add("captured headroom, best of 10 by look-up on CIFAR-10", e.Ranked.Captured)
 		add("captured headroom, operations in nodes of their own", kept[1][d].Max.Captured)
 		mean, deviation := spread(seeds, d)
 		add(fmt.Sprintf("captured headroom, mean of %d seeds", len(seeds)), mean)
