@@ -7,6 +7,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/internal/legible"
+	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
 
@@ -53,6 +54,7 @@ func (t *tool) plan(c *cli.Context) error {
 		d.nothing(p)
 		return nil
 	}
+	d.legacies(p)
 	d.costs(p)
 	d.verdict(p)
 	t.hint("next: natonnx optimize takes the same flags and does this; natonnx cells draws it")
@@ -90,7 +92,7 @@ func (d *decision) decisions(p *page, c *cellmap.Cell) {
 		if m.MAdds > 0 || m.Params > 0 {
 			saving = ", saves " + amount(m.MAdds) + " multiply-adds and " + amount(m.Params) + " parameters"
 		}
-		p.text(6, "%s%s", d.arrow(m.Move), saving)
+		p.text(6, "%s%s%s", d.arrow(m.Move), saving, inherits([]transformer.PlannedMove{m}))
 	}
 	var groups grouped
 	for _, m := range d.Refused {
