@@ -46,6 +46,9 @@ func (t *tool) plan(c *cli.Context) error {
 	if len(d.Map.Cells) > 0 {
 		d.cells(p, t.verbose)
 	}
+	if !t.quiet {
+		d.legacies(p)
+	}
 	noCells(p, d.Map.Refused)
 	if t.quiet {
 		return nil
@@ -54,7 +57,6 @@ func (t *tool) plan(c *cli.Context) error {
 		d.nothing(p)
 		return nil
 	}
-	d.legacies(p)
 	d.costs(p)
 	d.verdict(p)
 	t.hint("next: natonnx optimize takes the same flags and does this; natonnx cells draws it")

@@ -121,7 +121,7 @@ func inherits(moves []transformer.PlannedMove) string {
 // legacies explains what it is to inherit, where there was something.
 func (d *decision) legacies(p *page) {
 	if slices.ContainsFunc(d.Moves, func(m transformer.PlannedMove) bool { return m.Inherited != nil }) {
-		p.text(2, "inherited is how much of its output, in the mean square, an operation keeps by the weights that its new kind got from the old ones, where neighbouring pixels are alike")
+		p.text(2, "inherited: how much of its output, in the mean square, an operation keeps by the weights that its new kind got from the old ones, for images whose neighbouring pixels are alike")
 	}
 }
 
