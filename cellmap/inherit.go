@@ -73,6 +73,16 @@ func (a matrix) times(b matrix) matrix {
 	return c
 }
 
+func (a matrix) transposed() matrix {
+	t := newMatrix(a.cols, a.rows)
+	for i := range a.rows {
+		for j, x := range a.row(i) {
+			t.row(j)[i] = x
+		}
+	}
+	return t
+}
+
 // gram returns a' a.
 func (a matrix) gram() matrix {
 	g := newMatrix(a.cols, a.cols)
@@ -175,6 +185,7 @@ type legacy struct {
 	project  matrix // P: old taps x new taps
 	old      matrix // R(old, old)
 	triangle matrix // L
+	whiten   matrix // P L
 }
 
 func newLegacy(old, heirs []tap) legacy {
@@ -198,6 +209,7 @@ func newLegacy(old, heirs []tap) legacy {
 			}
 		}
 	}
+	g.whiten = g.project.times(g.triangle)
 	return g
 }
 
@@ -214,13 +226,15 @@ func (e energy) share() float64 {
 // kernel returns the weights of the new taps, one row for each row of w, and
 // adds up how much of the output they keep.
 func (g legacy) kernel(w matrix, e *energy) matrix {
-	v := w.times(g.project)
-	e.all += within(w.gram(), g.old)
-	whitened := v.times(g.triangle)
-	for _, x := range whitened.v {
-		e.kept += float64(x * x)
-	}
-	return v
+	square := w.gram()
+	e.all += within(square, g.old)
+	e.kept += g.whitened(square).trace()
+	return w.times(g.project)
+}
+
+// whitened returns (w P L)' (w P L), given w' w.
+func (g legacy) whitened(square matrix) matrix {
+	return g.whiten.transposed().times(square).times(g.whiten)
 }
 
 // within returns the trace of a r, for symmetric matrices.
@@ -234,29 +248,27 @@ func within(a, r matrix) (sum float64) {
 // separable returns the depthwise taps of one channel and the pointwise weight
 // of each output, which is a row of w.
 func (g legacy) separable(w matrix, e *energy) (depthwise, pointwise []float64) {
-	whitened := w.times(g.project).times(g.triangle)
-	e.all += within(w.gram(), g.old)
-	pointwise = make([]float64, w.rows)
-	square := whitened.gram()
-	if square.trace() == 0 {
-		return make([]float64, g.triangle.rows), pointwise
+	square := w.gram()
+	e.all += within(square, g.old)
+	square = g.whitened(square)
+	if square.trace() <= 0 {
+		return make([]float64, g.triangle.rows), make([]float64, w.rows)
 	}
 	q := square.first()
+	pointwise = w.times(g.whiten.times(matrix{len(q), 1, q})).v // s u
 	var length float64
-	for o := range pointwise {
-		for j, x := range whitened.row(o) {
-			pointwise[o] += float64(x * q[j])
-		}
-		length += float64(pointwise[o] * pointwise[o])
+	for _, x := range pointwise {
+		length += float64(x * x)
 	}
 	e.kept += length
-	scale := math.Sqrt(math.Sqrt(length)) // sqrt(s)
 	depthwise = g.triangle.over(q)
-	for i := range depthwise {
-		depthwise[i] *= scale
-	}
-	for o := range pointwise {
-		pointwise[o] /= scale
+	if scale := math.Sqrt(math.Sqrt(length)); scale > 0 { // sqrt(s)
+		for i := range depthwise {
+			depthwise[i] *= scale
+		}
+		for o := range pointwise {
+			pointwise[o] /= scale
+		}
 	}
 	return depthwise, pointwise
 }
