@@ -81,7 +81,7 @@ func (m *Map) frame(x *heir, pads []*onnxgraph.Node, core *onnxgraph.Node, kerne
 		}
 		x.window[i] = old.become(kernel, dilation)
 		if x.window[i].begin < 0 || x.window[i].end < 0 {
-			return fmt.Errorf("its padding is %d and %d: %s in its place would give a larger image", old.begin, old.end, x.to)
+			return fmt.Errorf("its padding is %d and %d, and %s in its place wants %d less", old.begin, old.end, x.to, old.span()-x.window[i].span())
 		}
 	}
 	return nil

@@ -662,7 +662,7 @@ func TestKindsRefused(t *testing.T) {
 				onnxgraph.NewNode("Sigmoid", "block/act2", []string{"y"}, []string{"z"}),
 				onnxgraph.NewNode("Conv", "block/side", []string{"in", "p"}, []string{"side"}),
 				onnxgraph.NewNode("Add", "block/sum", []string{"z", "side"}, []string{"out"})}})
-		}, "conv_1x1", "its padding is 0 and 0: conv_1x1 in its place would give a larger image"},
+		}, "conv_1x1", "its padding is 0 and 0, and conv_1x1 in its place wants 2 less"},
 		{"computed weight", func(t *testing.T) *onnxgraph.Model {
 			m := ordinary(t)
 			return patched(t, m, &onnxgraph.Patch{Rule: "test", Add: []*onnxgraph.Node{onnxgraph.NewNode("Neg", "", []string{"w"}, []string{"w2"})},
