@@ -26,17 +26,20 @@ type heir struct {
 	was, is int64
 }
 
-// most is the greatest height and width of a kernel that others inherit from.
-const most = 13
+// Kernels are small, or what is inherited would take long to work out: those of
+// NAT++ have at most 5x5 taps, and inherit from at most 13x13.
+const (
+	mostNew = 5
+	mostOld = 13
+)
 
 // heir finds what takes the place of an edge's operation, or says why nothing can.
 // It reads shapes alone.
 func (m *Map) heir(e *Edge, to Op) (*heir, error) {
-	family := to.Family()
 	kernel, width := to.Size()
 	h, w := e.Op.Size()
 	switch {
-	case !slices.Contains([]string{Conv, SepConv, DilConv, MaxPool, AvgPool}, family) || kernel != width || kernel < 1 || to != Kernel(family, kernel, kernel):
+	case !slices.Contains([]string{Conv, SepConv, DilConv, MaxPool, AvgPool}, to.Family()) || kernel != width || kernel < 1 || kernel > mostNew || to != Kernel(to.Family(), kernel, kernel):
 		return nil, fmt.Errorf("no rules lead to %s", to)
 	case e.Op.Class() != ClassOther:
 		return nil, fmt.Errorf("%s has nothing that %s could inherit", e.Op, to)
@@ -139,8 +142,8 @@ func (m *Map) convolution(x *heir, old Op, pair bool) error {
 		return fmt.Errorf("its weight is %v, and %s inherits only from float32, float16 or float64", t.Type, x.to)
 	case len(t.Dims) != 4 || slices.Min(t.Dims) < 1 || x.groups < 1 || t.Dims[0]%x.groups != 0 || t.Dims[2] != x.from[0].kernel || t.Dims[3] != x.from[1].kernel:
 		return fmt.Errorf("its weight is %v in %d groups, which is no convolution's", t.Shape(), x.groups)
-	case t.Dims[2] > most || t.Dims[3] > most:
-		return fmt.Errorf("its kernel is larger than %dx%d", most, most)
+	case t.Dims[2] > mostOld || t.Dims[3] > mostOld:
+		return fmt.Errorf("its kernel is larger than %dx%d", mostOld, mostOld)
 	}
 	depthwise := t.Dims[1] == 1 && x.groups > 1
 	taps := x.window[0].kernel * x.window[1].kernel

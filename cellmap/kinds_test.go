@@ -347,7 +347,7 @@ func dense(t testing.TB, m *cellmap.Map, moves []cellmap.Move, result *onnxgraph
 			o, in := pair/int(w[1]), pair%int(w[1])
 			for i := range taps {
 				y, x := i/int(k)-int(k)/2, i%int(k)-int(k)/2
-				v := own[0]
+				var v float32
 				if first == heir {
 					v = own[pair*taps+i]
 				} else {
@@ -649,6 +649,7 @@ func TestKindsRefused(t *testing.T) {
 		{"larger", ordinary, "conv_5x5", "the kernel of conv_5x5 is larger than that of conv_3x3"},
 		{"not NAT++", ordinary, "conv_1x3", "no rules lead to conv_1x3"},
 		{"nonsense", ordinary, "magic_3x3", "no rules lead to magic_3x3"},
+		{"huge", ordinary, "sep_conv_7x7", "no rules lead to sep_conv_7x7"},
 		{"no number", ordinary, "conv_03x3", "no rules lead to conv_03x3"},
 		{"channels", func(t *testing.T) *onnxgraph.Model { return projected(t, 5, 4, noise(1, 5*4*9)) }, "avg_pool_3x3", "4 -> 5 channels: a pooling keeps their number"},
 		{"depthwise", func(t *testing.T) *onnxgraph.Model { return block(t, []int64{4, 1, 3, 3}, 4, noise(1, 4*9)) }, "sep_conv_3x3", "dw_conv_3x3 is depthwise already"},
