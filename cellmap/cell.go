@@ -109,7 +109,7 @@ type EdgeID struct{ Node, Slot int }
 func Label(node int) int { return node - 2 }
 
 // A Move changes the operation of one edge of one cell. NAT's moves lead to
-// skip or null.
+// skip or null, those of NAT++ to cheaper kinds too.
 type Move struct {
 	Cell *Cell
 	Edge EdgeID

@@ -242,7 +242,7 @@ func (l *lowerer) foldIntoBias(c *Cell, k int, values []string, add constant) bo
 	x := l.Model.Graph.Index()
 	for _, name := range values {
 		n := x.Producer[name]
-		if !n.Is("Conv", "BatchNormalization") || len(x.Consumers[name]) != 1 || x.Output[name] != nil {
+		if !n.Is("Conv", "BatchNormalization") || l.removed[n] || len(x.Consumers[name]) != 1 || x.Output[name] != nil {
 			continue
 		}
 		old, err := l.weight(n, 2)

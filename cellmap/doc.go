@@ -11,7 +11,8 @@
 // authors' genotypes.
 //
 // [Lift] reads a network as a [Map] of cells. [Map.Allowed] says whether a [Move]
-// is possible, and why not; [Map.Lower] turns moves into a patch of the graph. A
-// [Form] is the bare structure of a cell, a [Genotype] the authors' way to write
-// two of them.
+// is possible, and why not, [Map.Saving] what it saves, and [Map.Inherited] what
+// another kind of operation takes over of the old one's weights; [Map.Lower]
+// turns moves into a patch of the graph. A [Form] is the bare structure of a
+// cell, a [Genotype] the authors' way to write two of them.
 package cellmap

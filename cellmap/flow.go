@@ -108,6 +108,23 @@ func (f *dataflow) onMainPath() map[*onnxgraph.Node]bool {
 // added begins the names of all that lowering adds to a network.
 const added = "natonnx/"
 
+// halfway begins the names of values between a depthwise and a pointwise
+// convolution that took one convolution's place. They are read as one operation,
+// so that a transformed network has the cells that it was made of.
+const halfway = added + "depthwise/"
+
+// pointwiseOf returns the second convolution of such a pair, given the first; else nil.
+func (f *dataflow) pointwiseOf(n *onnxgraph.Node) *onnxgraph.Node {
+	if !n.Is("Conv") || !strings.HasPrefix(n.Outputs[0], halfway) {
+		return nil
+	}
+	readers := f.index.Consumers[n.Outputs[0]]
+	if len(readers) != 1 || readers[0].Input != 0 || !readers[0].Node.Is("Conv") || f.index.Output[n.Outputs[0]] != nil {
+		return nil
+	}
+	return readers[0].Node
+}
+
 // isAddedSkip reports whether a read is that of a skip which an earlier
 // lowering put in place of a null edge. Such skips lead from cell k-2 past cell
 // k-1; they are set aside while blocks are told apart, so that a transformed

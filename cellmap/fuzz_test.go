@@ -27,15 +27,23 @@ func FuzzLiftLower(f *testing.F) {
 		}
 		valid := m.Validate() == nil
 		lifted := cellmap.Lift(m)
-		legal := allMoves(lifted)
+		legal := append(allMoves(lifted), movesTo(lifted, kinds...)...)
 		if len(legal) == 0 {
 			return
 		}
 		rng := rand.New(rand.NewPCG(seed, 0))
 		for _, init := range []cellmap.SkipInit{cellmap.ZeroGate, cellmap.IdentitySkip} {
-			patch, err := lifted.Lower(pick(rng, legal, 1+rng.IntN(6)), init)
+			moves := pick(rng, legal, 1+rng.IntN(6))
+			draft, err := lifted.Draft(moves, init)
 			if err != nil {
 				continue
+			}
+			patch, err := lifted.Lower(moves, init)
+			if err != nil {
+				continue // weights that are not finite, or not there
+			}
+			if a, b := len(draft.Add)+len(draft.Init), len(patch.Add)+len(patch.Init); a != b {
+				t.Fatalf("a draft adds %d nodes and tensors, and the patch %d", a, b)
 			}
 			out, err := m.Apply(patch)
 			if err != nil {
@@ -60,9 +68,13 @@ func FuzzLiftLower(f *testing.F) {
 }
 
 // seeds are networks of few kilobytes: a residual block of each form with
-// weights of shape alone (ConstantOfShape, as Caffe2's exports have), and a stage.
+// weights of shape alone (ConstantOfShape, as Caffe2's exports have) and with
+// stored ones, which other kinds can inherit.
 func seeds(f *testing.F) (out []*onnxgraph.Model) {
-	for _, dialect := range []struct{ opset, ir int64 }{{9, 3}, {17, 8}} {
+	for _, dialect := range []struct {
+		opset, ir int64
+		stored    bool
+	}{{9, 3, false}, {17, 8, false}, {17, 8, true}} {
 		b := onnxgraph.NewBuilder("seed", dialect.opset)
 		b.IRVersion = dialect.ir
 		b.Input("x", onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Symbol("n"), onnxgraph.Const(2), onnxgraph.Const(8), onnxgraph.Const(8)})
@@ -70,9 +82,13 @@ func seeds(f *testing.F) (out []*onnxgraph.Model) {
 		conv := func(in, out string, group, kernel int64) {
 			shape, w := fmt.Sprintf("s%d", weights), fmt.Sprintf("w%d", weights)
 			weights++
-			b.Add(onnxgraph.NewNode("Constant", "", nil, []string{shape},
-				onnxgraph.TensorAttr("value", onnxgraph.NewInt64s("", []int64{4}, []int64{2, 2 / group, kernel, kernel}))))
-			b.Add(onnxgraph.NewNode("ConstantOfShape", "", []string{shape}, []string{w}))
+			if dialect.stored {
+				b.Init(onnxgraph.NewFloat32s(w, []int64{2, 2 / group, kernel, kernel}, noise(1, 4/group*kernel*kernel)))
+			} else {
+				b.Add(onnxgraph.NewNode("Constant", "", nil, []string{shape},
+					onnxgraph.TensorAttr("value", onnxgraph.NewInt64s("", []int64{4}, []int64{2, 2 / group, kernel, kernel}))))
+				b.Add(onnxgraph.NewNode("ConstantOfShape", "", []string{shape}, []string{w}))
+			}
 			b.Add(onnxgraph.NewNode("Conv", "/"+out+"/Conv", []string{in, w}, []string{out}, onnxgraph.IntAttr("group", group),
 				onnxgraph.IntsAttr("pads", kernel/2, kernel/2, kernel/2, kernel/2)))
 		}

@@ -24,7 +24,10 @@ func (m *Map) Allowed(move Move) error {
 		}
 		return nil
 	case move.To != Skip:
-		return refuse("NAT's moves lead to skip or null")
+		if _, err := m.heir(e, move.To); err != nil {
+			return refuse("%v", err)
+		}
+		return nil
 	}
 	if e.Op == Null && e.From == 0 && c.Inputs[0] == c.Inputs[1] && c.passesInput(move.Edge) {
 		return refuse("both inputs of the first cell are the stem's output: it would be added to itself")

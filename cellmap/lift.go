@@ -83,7 +83,7 @@ func (l *lifter) branching() {
 // function of itself.
 func (l *lifter) isSquash(seg stretch) bool {
 	for _, n := range seg.nodes {
-		if n.Is("Conv", "MatMul", "Gemm") {
+		if n.Is("Conv", "MaxPool", "AveragePool", "MatMul", "Gemm") {
 			return false
 		}
 	}
@@ -124,7 +124,8 @@ func (l *lifter) invertedResidual() {
 	}
 }
 
-// stage takes a stage of VGG: convolutions that keep the resolution, then a pooling.
+// stage takes a stage of VGG: convolutions that keep the resolution, then a
+// pooling that does not.
 func (l *lifter) stage() {
 	if l.at < l.barren {
 		return
@@ -132,10 +133,10 @@ func (l *lifter) stage() {
 	at, spatial := l.at, false
 	for {
 		u, next := l.unit(at)
-		if u == nil || u.op.Family() != Conv || u.stride != 1 || !u.op.within(5) {
+		if u == nil || !u.inStage() || u.stride != 1 || !u.op.within(5) {
 			break
 		}
-		spatial = spatial || !u.isPointwise()
+		spatial = spatial || !u.isPointwise() && !u.op.IsPool()
 		at = next
 	}
 	if u, next := l.unit(at); spatial && u != nil && u.op.IsPool() && u.stride > 1 {
@@ -156,7 +157,12 @@ type unit struct {
 	op      Op
 	stride  int64
 	in, out int64 // channels
+	pair    bool  // depthwise and pointwise in one convolution's place
 }
+
+// inStage reports whether the unit may stand in a stage before its end: a dense
+// convolution, or what may have taken the place of one.
+func (u *unit) inStage() bool { return u.op.Family() == Conv || u.pair || u.op.IsPool() }
 
 func (u *unit) isPointwise() bool { return u.op == "conv_1x1" && u.stride == 1 }
 
@@ -177,6 +183,13 @@ func (l *lifter) unit(at int) (*unit, int) {
 	u := &unit{op: op, stride: stride}
 	if w := l.types.Of(n.Input(1)).Shape; n.Is("Conv") && len(w) == 4 {
 		u.out, u.in = w[0].N, w[1].N*n.Int("group", 1)
+	}
+	if second := l.pointwiseOf(n); second != nil {
+		if w := l.types.Of(second.Input(1)).Shape; len(w) == 4 {
+			u.out = w[0].N
+		}
+		u.pair = true
+		at++
 	}
 	for at++; l.is(at, roleAffine) || l.is(at, roleAct) || l.is(at, rolePass) || l.isAdded(at); at++ {
 	}

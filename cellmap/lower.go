@@ -1,6 +1,7 @@
 package cellmap
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,13 +26,36 @@ const (
 // a constant is folded into a neighbouring bias where that is exact. No moves
 // give the empty patch. The error is a [Refusal] where the moves together
 // cannot be carried out.
+//
+// An operation of another kind takes the place of a convolution or pooling, and
+// leaves what follows it on the edge, and its bias, as they are:
+//   - conv_kxk becomes a convolution of fewer taps;
+//   - sep_conv_kxk becomes a depthwise and a pointwise convolution with nothing in
+//     between. The authors' has two such rounds with activations between, which
+//     could inherit nothing;
+//   - dil_conv_kxk becomes the same with dilation 2, or what there was if more;
+//   - a pooling becomes that pooling, whose borders do not count.
+//
+// Convolutions inherit the weights that reproduce the output best, in the mean
+// square and for images whose neighbouring pixels are alike: least squares for
+// the taps, and the first term of a singular value decomposition for depthwise
+// and pointwise. [Map.Inherited] tells how well. Strides, groups and the size of
+// the image stay.
 func (m *Map) Lower(moves []Move, init SkipInit) (*onnxgraph.Patch, error) {
 	return m.lowerer(init).lower(moves)
 }
 
+// Draft is [Map.Lower] with zeros for inherited weights. The result costs the
+// same, and no weights are read for them.
+func (m *Map) Draft(moves []Move, init SkipInit) (*onnxgraph.Patch, error) {
+	l := m.lowerer(init)
+	l.draft = true
+	return l.lower(moves)
+}
+
 func (m *Map) lowerer(init SkipInit) *lowerer {
 	return &lowerer{Map: m, init: init, patch: &onnxgraph.Patch{Rule: "lower"}, moved: map[*Cell]map[EdgeID]Op{},
-		mends: map[*onnxgraph.Node]Mend{}, renamed: map[string]string{}, taken: map[string]bool{}}
+		mends: map[*onnxgraph.Node]Mend{}, removed: map[*onnxgraph.Node]bool{}, renamed: map[string]string{}, taken: map[string]bool{}}
 }
 
 func (l *lowerer) lower(moves []Move) (*onnxgraph.Patch, error) {
@@ -84,9 +108,11 @@ func (c *Cell) eachOperator(visit func(*onnxgraph.Node)) {
 type lowerer struct {
 	*Map
 	init    SkipInit
+	draft   bool
 	patch   *onnxgraph.Patch
 	moved   map[*Cell]map[EdgeID]Op
 	mends   map[*onnxgraph.Node]Mend // by the sum
+	removed map[*onnxgraph.Node]bool // whose place others take
 	renamed map[string]string        // values of the network that are now called otherwise
 	taken   map[string]bool          // names that the patch adds
 }
@@ -113,6 +139,10 @@ func (l *lowerer) cell(c *Cell) error {
 	}
 	for i := range c.Nodes {
 		v, err := l.node(c, i+2, ops, state)
+		var unread *unreadable
+		if errors.As(err, &unread) {
+			return unread.err
+		}
 		if err != nil {
 			return Refusal{Where: fmt.Sprintf("%s: node %d", c.Name, Label(i+2)), Reason: err.Error()}
 		}
@@ -252,6 +282,8 @@ func (l *lowerer) edge(c *Cell, k int, e *Edge, op Op, from lowered) (lowered, e
 		return lowered{values: []string{l.gate(c, k, from.values[0])}}, nil
 	case op == Skip && len(e.Nodes) == 0, op == Skip && e.Op != Skip:
 		return from, nil
+	case op != e.Op:
+		return l.succeeded(e, op, from)
 	case from.isConstant():
 		v, err := l.applyConstant(e.Nodes, from.constant)
 		return lowered{constant: v}, err
@@ -327,8 +359,12 @@ func (l *lowerer) rewire(n *onnxgraph.Node, input int, to string) {
 
 // name makes a name that nothing in the graph has: natonnx/layer1.0/node1/gate.
 func (l *lowerer) name(c *Cell, k int, what string) string {
+	return l.unique(fmt.Sprintf("%s%s/node%d/%s", added, c.Name, Label(k), what))
+}
+
+// unique makes a name that nothing in the graph has.
+func (l *lowerer) unique(base string) string {
 	x := l.Model.Graph.Index()
-	base := fmt.Sprintf("%s%s/node%d/%s", added, c.Name, Label(k), what)
 	name := base
 	for i := 2; l.taken[name] || x.Producer[name] != nil || x.Initializer[name] != nil || x.Input[name] != nil; i++ {
 		name = fmt.Sprintf("%s%d", base, i)

@@ -21,8 +21,8 @@ const (
 const (
 	Conv    = "conv"     // dense or grouped convolution
 	DWConv  = "dw_conv"  // one depthwise convolution; the authors' cells write sep_conv for it
-	SepConv = "sep_conv" // two rounds of depthwise and pointwise
-	DilConv = "dil_conv" // dilated convolution
+	SepConv = "sep_conv" // depthwise and pointwise: two rounds of both in the authors' cells, one in lowered networks
+	DilConv = "dil_conv" // dilated convolution; lowered, one round of depthwise and pointwise
 	MaxPool = "max_pool"
 	AvgPool = "avg_pool"
 )

@@ -152,6 +152,11 @@ func (p *parser) readOp(n *onnxgraph.Node) error {
 		}
 	}
 	e := p.terms[n.Input(0)].edge
+	if e != nil && len(e.Nodes) > 0 && p.pointwiseOf(e.Nodes[len(e.Nodes)-1]) == n {
+		e.Nodes, e.Value = append(e.Nodes, n), n.Outputs[0]
+		p.terms[e.Value] = term{edge: e}
+		return nil
+	}
 	if e == nil || e.Op != "" { // else a padding has opened it
 		from, err := p.node(n.Input(0))
 		if err != nil {

@@ -102,6 +102,8 @@ func (l *lifter) operation(n *onnxgraph.Node) (op Op, stride int64, err error) {
 		switch w := l.types.Of(n.Input(1)).Shape; {
 		case dilation > 1:
 			family = DilConv
+		case l.pointwiseOf(n) != nil:
+			family = SepConv
 		case n.Int("group", 1) > 1 && w[1] == onnxgraph.Const(1):
 			family = DWConv
 		}

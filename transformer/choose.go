@@ -115,9 +115,10 @@ func (c *chooser) savings(g *group) [][Actions]float64 {
 				if !ok || c.Allowed(m) != nil {
 					continue
 				}
-				saved, total := c.priced(m).MAdds, before.MAdds
+				madds, params := c.Saving(m, before)
+				saved, total := madds, before.MAdds
 				if before.MAdds <= c.opt.MaxMAdds {
-					saved, total = c.priced(m).Params, before.Params
+					saved, total = params, before.Params
 				}
 				out[edge][a] += 100 * float64(saved) / float64(max(total, 1))
 			}
@@ -232,7 +233,7 @@ func (c *chooser) decide(ctx context.Context, list []candidate) (chosen candidat
 		}
 		c.plan.Tried++
 		moves := c.moves(cand)
-		patch, err := c.Lower(moves, c.opt.SkipInit)
+		result, err := c.carryOut(moves)
 		var refusal cellmap.Refusal
 		if errors.As(err, &refusal) {
 			continue // the moves clash; the next candidate may not
@@ -240,32 +241,49 @@ func (c *chooser) decide(ctx context.Context, list []candidate) (chosen candidat
 		if err != nil {
 			return cand, false, err
 		}
-		result, err := c.Model.Apply(patch)
-		if err != nil {
-			return cand, false, err
-		}
-		cost := result.Cost(result.Infer())
-		if !c.within(cost) {
+		if result == nil {
 			continue
 		}
-		c.plan.Result, c.plan.After, c.plan.LogProb = result, cost, cand.logProb
+		c.plan.Result, c.plan.After, c.plan.LogProb = result, result.Cost(result.Infer()), cand.logProb
 		for _, m := range moves {
-			c.plan.Moves = append(c.plan.Moves, c.priced(m))
+			p, err := c.planned(m)
+			if err != nil {
+				return cand, false, err
+			}
+			c.plan.Moves = append(c.plan.Moves, p)
 		}
 		return cand, true, nil
 	}
 	return candidate{}, false, nil
 }
 
-// priced adds to a move what the operators that it replaces cost.
-func (c *chooser) priced(m cellmap.Move) PlannedMove {
-	p := PlannedMove{Move: m}
-	for _, n := range m.Old().Nodes {
-		cost := c.plan.Before.Nodes[n.Index]
-		p.MAdds += cost.MAdds
-		p.Params += cost.Params
+// carryOut returns the network with the moves made; nil where it would break a
+// bound, which a draft tells without reading weights.
+func (c *chooser) carryOut(moves []cellmap.Move) (*onnxgraph.Model, error) {
+	draft, err := c.lowered(c.Draft, moves)
+	if err != nil || !c.within(draft.Cost(draft.Infer())) {
+		return nil, err
 	}
-	return p
+	return c.lowered(c.Lower, moves)
+}
+
+func (c *chooser) lowered(lower func([]cellmap.Move, cellmap.SkipInit) (*onnxgraph.Patch, error), moves []cellmap.Move) (*onnxgraph.Model, error) {
+	patch, err := lower(moves, c.opt.SkipInit)
+	if err != nil {
+		return nil, err
+	}
+	return c.Model.Apply(patch)
+}
+
+// planned adds to a move what it saves, and what is inherited.
+func (c *chooser) planned(m cellmap.Move) (PlannedMove, error) {
+	p := PlannedMove{Move: m}
+	p.MAdds, p.Params = c.Saving(m, c.plan.Before)
+	share, ok, err := c.Inherited(m)
+	if ok {
+		p.Inherited = &share
+	}
+	return p, err
 }
 
 // explain lists the moves that were drawn, or that the policy prefers on an

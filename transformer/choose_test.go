@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/fixtures"
+	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -118,6 +121,83 @@ func TestChooseKeepsBounds(t *testing.T) {
 	_, err := transformer.Choose(context.Background(), m, transformer.Options{Policy: policy, MaxMAdds: 1, Rules: transformer.NAT, Samples: 10})
 	if !errors.Is(err, transformer.ErrBounds) {
 		t.Errorf("an impossible bound gives %v, want ErrBounds", err)
+	}
+}
+
+// Under a bound, a policy that would keep everything gives way to kinds that cost
+// less: what a move saves is net of what it brings, so that all savings together
+// are what the network saves.
+func TestChooseLeadsToCheaperKinds(t *testing.T) {
+	m := resnet20(t)
+	full := transformer.Options{Rules: transformer.NATPlusPlus}
+	before, err := transformer.Choose(context.Background(), m, full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := [transformer.Actions]float64{transformer.ToNull: -9, transformer.Keep: 9, transformer.ToSkip: -9}
+	policy := fixed{cellmap.ClassOther: logits, cellmap.ClassSkip: logits, cellmap.ClassNull: logits}
+	for _, perCell := range []bool{false, true} {
+		for _, bound := range []transformer.Options{{MaxMAdds: before.Before.MAdds * 7 / 10}, {MaxParams: before.Before.Params / 2}} {
+			bound.Policy, bound.Rules, bound.Samples, bound.PerCell = policy, transformer.NATPlusPlus, 10, perCell
+			p, err := transformer.Choose(context.Background(), m, bound)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var madds, params int64
+			kinds := 0
+			for _, move := range p.Moves {
+				madds, params = madds+move.MAdds, params+move.Params
+				if move.To.Class() == cellmap.ClassOther {
+					kinds++
+				}
+				if inherits := move.To.Class() == cellmap.ClassOther && !move.To.IsPool(); inherits != (move.Inherited != nil) {
+					t.Errorf("%v: inherited %v", move.Move, move.Inherited)
+				}
+			}
+			if kinds < len(p.Moves) || kinds == 0 {
+				t.Errorf("%d of %d moves lead to cheaper kinds, want all: the policy likes skips and nulls less", kinds, len(p.Moves))
+			}
+			if p.Before.MAdds-p.After.MAdds != madds || p.Before.Params-p.After.Params != params {
+				t.Errorf("saved %d multiply-adds and %d parameters, and the moves say %d and %d", p.Before.MAdds-p.After.MAdds, p.Before.Params-p.After.Params, madds, params)
+			}
+			if bound.MaxMAdds > 0 && p.After.MAdds > bound.MaxMAdds || bound.MaxParams > 0 && p.After.Params > bound.MaxParams {
+				t.Errorf("%d multiply-adds and %d parameters break the bound", p.After.MAdds, p.After.Params)
+			}
+		}
+	}
+}
+
+// Weights are read only of what the chosen transformation changes; where they
+// cannot be, that is an error and no reason to choose another one.
+func TestChooseReadsTheWeightsOfTheChosenAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "net.onnx")
+	if err := resnet20(t).Model.Save(context.Background(), path); err != nil {
+		t.Fatal(err)
+	}
+	model, err := onnxgraph.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := cellmap.Lift(model)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	opt := transformer.Options{Policy: wants(cellmap.ClassOther, transformer.Keep), Rules: transformer.NATPlusPlus, Samples: 10}
+	if _, err := transformer.Choose(context.Background(), m, opt); err != nil {
+		t.Errorf("keeping all reads weights: %v", err)
+	}
+	kinds := wants(cellmap.ClassOther, transformer.ToConv1x1)
+	for class, logits := range kinds {
+		logits[transformer.ToNull], logits[transformer.ToSkip] = -1e12, -1e12 // which read biases
+		kinds[class] = logits
+	}
+	opt.Policy, opt.MaxMAdds = kinds, 1
+	if _, err := transformer.Choose(context.Background(), m, opt); !errors.Is(err, transformer.ErrBounds) {
+		t.Errorf("candidates over the bound give %v, want ErrBounds", err)
+	}
+	opt.MaxMAdds = 0
+	if p, err := transformer.Choose(context.Background(), m, opt); err == nil || errors.Is(err, transformer.ErrBounds) {
+		t.Errorf("without the file: %+v, %v; want an error of reading", p, err)
 	}
 }
 

@@ -40,11 +40,14 @@ type Plan struct {
 	LogProb float64
 }
 
-// A PlannedMove is a move with what it saves by itself, which for a skip or
-// null in place of an operation is that operation's cost.
+// A PlannedMove is a move with what it saves by itself: what the operation cost,
+// less what another kind in its place costs.
 type PlannedMove struct {
 	cellmap.Move
 	MAdds, Params int64
+	// Inherited is how much of the operation the weights of another kind take
+	// over (see [cellmap.Map.Inherited]); nil where the move inherits none.
+	Inherited *float64
 }
 
 // A RefusedMove is a move that the network does not allow, and why.

@@ -17,8 +17,8 @@ import (
 func decisionFlags() []cli.Flag {
 	return []cli.Flag{
 		modeFlag(),
-		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none"},
-		choiceFlag("rules", "nat", "`RULES` say which moves exist: nat (nat++ is not in this version)", "nat", "nat++"),
+		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none; with --rules nat++ it is " + defaultPlusPlus + " where none is named"},
+		choiceFlag("rules", transformer.NAT.Name, "`RULES` say which moves exist: nat (to skips and nulls, and from null to skip), or nat++ (to smaller kernels, separable and dilated convolutions and poolings, too)", transformer.NAT.Name, transformer.NATPlusPlus.Name),
 		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
 		boundFlag("max-madds", "bound the result's multiply-adds by `X`, such as 1.5G, or by a share of the input's, such as 90%; without it, redesign keeps to the input's"),
 		boundFlag("max-params", "bound the result's parameters by `X`, in the same way; without it, there is no bound"),
@@ -27,6 +27,9 @@ func decisionFlags() []cli.Flag {
 		seedFlag(),
 	}
 }
+
+// defaultPlusPlus decides under the rules nat++ where no policy is named.
+const defaultPlusPlus = "nat++-gcn"
 
 // A decision is a transformation, and how it came about.
 type decision struct {
@@ -74,17 +77,33 @@ func undecided(c *cli.Context) (*decision, error) {
 	}
 	d := &decision{
 		policy: c.String("policy"), mode: m.why,
-		opt: transformer.Options{Rules: transformer.NAT, Samples: int(countOf(c, "samples")), PerCell: choiceOf(c, "per") == "cell", Seed: countOf(c, "seed")},
+		opt: transformer.Options{Samples: int(countOf(c, "samples")), PerCell: choiceOf(c, "per") == "cell", Seed: countOf(c, "seed")},
 	}
 	d.bounds.madds, d.bounds.params = boundOf(c, "max-madds"), boundOf(c, "max-params")
 	if choiceOf(c, "skip-init") == "identity" {
 		d.opt.SkipInit = cellmap.IdentitySkip
 	}
-	if rules := choiceOf(c, "rules"); rules != d.opt.Rules.Name {
-		return nil, &usageError{"--rules " + rules + " is not in this version", "--rules " + d.opt.Rules.Name + " is"}
+	d.opt.Rules, _ = transformer.RulesByName(choiceOf(c, "rules"))
+	if d.opt.Rules == transformer.NATPlusPlus && !c.IsSet("policy") {
+		d.policy = defaultPlusPlus
 	}
-	d.opt.Policy, err = openPolicy(d.policy)
-	return d, err
+	if d.opt.Policy, err = openPolicy(d.policy); err != nil {
+		return nil, err
+	}
+	return d, d.checkRules()
+}
+
+// checkRules refuses a policy that knows fewer moves than the rules have.
+func (d *decision) checkRules() error {
+	if d.opt.Policy == nil {
+		return nil
+	}
+	known, ok := transformer.RulesByName(d.opt.Policy.Card().Rules)
+	if ok && known.Actions < d.opt.Rules.Actions {
+		return &usageError{fmt.Sprintf("--rules %s: the policy %s was trained for the rules %s, and has no scores for the other moves", d.opt.Rules.Name, d.policy, known.Name),
+			"leave out --policy or --rules, or name a policy that was trained for " + d.opt.Rules.Name}
+	}
+	return nil
 }
 
 // about returns a decision of the same flags about the model that is called path.

@@ -86,7 +86,8 @@ func newCellFact(m *cellmap.Map, c *cellmap.Cell) cellFact {
 }
 
 // A moveFact is a change of one edge: slot 0 or 1 of a node of a cell. Nodes are
-// numbered as in figures (cellmap.Label). It saves what the operators that go cost.
+// numbered as in figures (cellmap.Label). It saves what the operators that go cost,
+// less what those cost that come.
 type moveFact struct {
 	Cell         string `json:"cell"`
 	CellIndex    int    `json:"cell_index"`
@@ -98,7 +99,10 @@ type moveFact struct {
 	Gated        bool   `json:"gated"`
 	MultiplyAdds int64  `json:"saved_multiply_adds"`
 	Params       int64  `json:"saved_params"`
-	Reason       string `json:"reason,omitempty"` // of a refusal
+	// Inherited is how much of the operation the weights of another kind take
+	// over, from 0 to 1; absent where there are none.
+	Inherited *float64 `json:"inherited,omitempty"`
+	Reason    string   `json:"reason,omitempty"` // of a refusal
 }
 
 func (d *decision) moveFact(m cellmap.Move) moveFact {
@@ -115,7 +119,7 @@ func (d *decision) gated(m cellmap.Move) bool {
 
 func (d *decision) planned(m transformer.PlannedMove) moveFact {
 	f := d.moveFact(m.Move)
-	f.MultiplyAdds, f.Params = m.MAdds, m.Params
+	f.MultiplyAdds, f.Params, f.Inherited = m.MAdds, m.Params, m.Inherited
 	return f
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/internal/legible"
+	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
 
@@ -44,6 +45,9 @@ func (t *tool) plan(c *cli.Context) error {
 	}
 	if len(d.Map.Cells) > 0 {
 		d.cells(p, t.verbose)
+	}
+	if !t.quiet {
+		d.legacies(p)
 	}
 	noCells(p, d.Map.Refused)
 	if t.quiet {
@@ -90,7 +94,7 @@ func (d *decision) decisions(p *page, c *cellmap.Cell) {
 		if m.MAdds > 0 || m.Params > 0 {
 			saving = ", saves " + amount(m.MAdds) + " multiply-adds and " + amount(m.Params) + " parameters"
 		}
-		p.text(6, "%s%s", d.arrow(m.Move), saving)
+		p.text(6, "%s%s%s", d.arrow(m.Move), saving, inherits([]transformer.PlannedMove{m}))
 	}
 	var groups grouped
 	for _, m := range d.Refused {

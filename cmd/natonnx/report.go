@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/transformer"
 )
 
 // preamble says how decisions were made.
@@ -62,6 +64,7 @@ func kindOf(c *cellmap.Cell) string {
 func (d *decision) changes(p *page) {
 	var groups grouped
 	moves := d.movesByCell()
+	alike := map[*group][][]transformer.PlannedMove{} // line by line, of all cells
 	for _, c := range d.Map.Cells {
 		if len(moves[c]) == 0 {
 			continue
@@ -69,34 +72,70 @@ func (d *decision) changes(p *page) {
 		g := groups.get(c.Type.Name + fmt.Sprint(d.arrows(moves[c])))
 		g.title, g.lines = kindOf(c), d.arrows(moves[c])
 		g.cells = append(g.cells, c.Name)
+		if alike[g] == nil {
+			alike[g] = make([][]transformer.PlannedMove, len(g.lines))
+		}
+		for i, m := range moves[c] {
+			alike[g][i] = append(alike[g][i], m)
+		}
 	}
 	p.heading("changed")
 	for _, g := range groups.list {
 		p.text(2, "%s ×%d: %s", g.title, len(g.cells), strings.Join(g.cells, ", "))
-		for _, line := range g.lines {
-			p.text(4, "%s", line)
+		for i, line := range g.lines {
+			p.text(4, "%s%s", line, inherits(alike[g][i]))
 		}
 	}
 	var madds, params int64
+	kinds := false
 	for _, m := range d.Moves {
 		madds, params = madds+m.MAdds, params+m.Params
+		kinds = kinds || m.To.Class() == cellmap.ClassOther
 	}
-	if madds > 0 || params > 0 {
+	switch {
+	case madds <= 0 && params <= 0:
+	case kinds:
+		p.text(2, "the operations that went or changed had %s multiply-adds and %s parameters more than what is in their place", amount(madds), amount(params))
+	default:
 		p.text(2, "the operations that went had %s multiply-adds and %s parameters", amount(madds), amount(params))
+	}
+	d.legacies(p)
+}
+
+// inherits says how much of an operation new weights take over, in one cell or several.
+func inherits(moves []transformer.PlannedMove) string {
+	low, high := 1.0, 0.0
+	for _, m := range moves {
+		if m.Inherited == nil {
+			return ""
+		}
+		low, high = min(low, *m.Inherited), max(high, *m.Inherited)
+	}
+	from, to := fmt.Sprintf("%.1f", 100*low), fmt.Sprintf("%.1f", 100*high)
+	if from == to {
+		return ", inherits " + from + " %"
+	}
+	return ", inherits " + from + " to " + to + " %"
+}
+
+// legacies explains what it is to inherit, where there was something.
+func (d *decision) legacies(p *page) {
+	if slices.ContainsFunc(d.Moves, func(m transformer.PlannedMove) bool { return m.Inherited != nil }) {
+		p.text(2, "inherited: how much of its output, in the mean square, an operation keeps by the weights that its new kind got from the old ones, for images whose neighbouring pixels are alike")
 	}
 }
 
-func (d *decision) movesByCell() map[*cellmap.Cell][]cellmap.Move {
-	moves := map[*cellmap.Cell][]cellmap.Move{}
+func (d *decision) movesByCell() map[*cellmap.Cell][]transformer.PlannedMove {
+	moves := map[*cellmap.Cell][]transformer.PlannedMove{}
 	for _, m := range d.Moves {
-		moves[m.Cell] = append(moves[m.Cell], m.Move)
+		moves[m.Cell] = append(moves[m.Cell], m)
 	}
 	return moves
 }
 
-func (d *decision) arrows(moves []cellmap.Move) (lines []string) {
+func (d *decision) arrows(moves []transformer.PlannedMove) (lines []string) {
 	for _, m := range moves {
-		lines = append(lines, d.arrow(m))
+		lines = append(lines, d.arrow(m.Move))
 	}
 	return lines
 }

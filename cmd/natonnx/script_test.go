@@ -158,9 +158,14 @@ func eachField(message []byte, number protowire.Number, change func([]byte) []by
 }
 
 // decides makes a policy whose weights are all zero but for the last bias, so
-// that no decision depends on how the built-in policy was trained.
+// that no decision depends on how the built-in policy was trained. It is one of
+// the rules that have as many learnt actions as there are numbers.
 func decides(ts *testscript.TestScript, _ bool, args []string) {
-	params := transformer.GCNParams(transformer.NAT, 1, 1)
+	rules := transformer.NAT
+	if len(args)-1 > rules.Learnt() {
+		rules = transformer.NATPlusPlus
+	}
+	params := transformer.GCNParams(rules, 1, 1)
 	for i, p := range params {
 		params[i].Data = make([]float64, p.Rows*p.Cols)
 	}
@@ -169,7 +174,7 @@ func decides(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		params[len(params)-1].Data[i] = x
 	}
-	card := transformer.Card{Name: "test policy", Kind: "gcn", Rules: "nat", Training: "made by hand", Scores: []transformer.Score{}}
+	card := transformer.Card{Name: "test policy", Kind: "gcn", Rules: rules.Name, Training: "made by hand", Scores: []transformer.Score{}}
 	g, err := transformer.NewGCN(card, params)
 	ts.Check(err)
 	ts.Check(g.Save(context.Background(), ts.MkAbs(args[0])))
