@@ -38,19 +38,18 @@ type network struct {
 	weights                      gorgonia.Nodes
 	ops                          *gorgonia.Node // edges*batch x vocabulary, one-hot
 	logits                       *gorgonia.Node // edges*batch x actions
-	logitsGrad                   *gorgonia.Node // input: the gradient of the loss by logits
+	objective                    *objective
 	grads                        gorgonia.Nodes // of the loss by weights
 	vm                           gorgonia.VM
 }
 
 // newNetwork builds the graph over the weights' own memory, so that updating
-// them in place is seen by the next run. With backward, a run also computes the
-// gradients of the weights from a gradient of the logits.
-func newNetwork(a Architecture, weights []weight, from []int, batch int, backward bool) (*network, error) {
+// them in place is seen by the next run.
+func newNetwork(a Architecture, weights []weight, from []int, batch int) (*network, error) {
 	useKernels()
 	n := &network{
 		batch: batch, edges: len(from), nodes: len(from)/2 + 2, actions: weights[len(weights)-1].cols,
-		graph: gorgonia.NewGraph(),
+		graph: gorgonia.NewGraph(), objective: &objective{},
 	}
 	vocabulary := len(transformer.Vocabulary())
 	n.ops = n.input("ops", n.edges*batch, vocabulary, make([]float32, n.edges*batch*vocabulary))
@@ -62,13 +61,12 @@ func newNetwork(a Architecture, weights []weight, from []int, batch int, backwar
 	if b.err != nil {
 		return nil, b.err
 	}
-	if backward {
-		n.logitsGrad = n.input("logits.grad", n.edges*batch, n.actions, make([]float32, n.edges*batch*n.actions))
-		var err error
-		n.grads, err = gorgonia.Backpropagate(gorgonia.Nodes{n.logits}, gorgonia.Nodes{n.logitsGrad}, n.weights)
-		if err != nil {
-			return nil, fmt.Errorf("gradient of the policy: %w", err)
-		}
+	grad, err := gorgonia.ApplyOp(n.objective, n.logits)
+	if err == nil {
+		n.grads, err = gorgonia.Backpropagate(gorgonia.Nodes{n.logits}, gorgonia.Nodes{grad}, n.weights)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gradient of the policy: %w", err)
 	}
 	n.vm = gorgonia.NewTapeMachine(n.graph)
 	return n, nil
@@ -92,21 +90,14 @@ func (n *network) setOps(cells [][]int) {
 	}
 }
 
-// forward returns the logits of the batch, in the order of edges and cells.
-func (n *network) forward(cells [][]int) ([]float32, error) {
+// gradients runs the network on a batch and returns the gradients of the loss by
+// each weight. gradient fills that by the logits, which are in the order of edges
+// and cells.
+func (n *network) gradients(cells [][]int, gradient func(logits, grad []float32) error) ([][]float32, error) {
 	n.setOps(cells)
+	n.objective.gradient = gradient
 	n.vm.Reset()
 	if err := n.vm.RunAll(); err != nil {
-		return nil, err
-	}
-	return n.logits.Value().Data().([]float32), nil
-}
-
-// backward returns the gradients of the loss by each weight, given its gradient
-// by the logits of the cells.
-func (n *network) backward(cells [][]int, logitsGrad []float32) ([][]float32, error) {
-	copy(n.logitsGrad.Value().Data().([]float32), logitsGrad)
-	if _, err := n.forward(cells); err != nil {
 		return nil, err
 	}
 	out := make([][]float32, len(n.grads))

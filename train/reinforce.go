@@ -160,10 +160,10 @@ type trainer struct {
 
 // An inputGroup holds the inputs of one topology.
 type inputGroup struct {
-	topology         []int
-	forms            []cellmap.Form
-	ops              [][]int // of the forms, encoded
-	policy, gradient *network
+	topology []int
+	forms    []cellmap.Form
+	ops      [][]int // of the forms, encoded
+	network  *network
 }
 
 func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, error) {
@@ -192,10 +192,7 @@ func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, erro
 	}
 	for _, g := range t.groups {
 		var err error
-		if g.policy, err = newNetwork(o.Network, t.weights, g.topology, o.Batch, false); err == nil {
-			g.gradient, err = newNetwork(o.Network, t.weights, g.topology, o.Batch, true)
-		}
-		if err != nil {
+		if g.network, err = newNetwork(o.Network, t.weights, g.topology, o.Batch); err != nil {
 			t.close()
 			return nil, err
 		}
@@ -278,10 +275,8 @@ func (t *trainer) group(topology []int) *inputGroup {
 
 func (t *trainer) close() {
 	for _, g := range t.groups {
-		for _, n := range []*network{g.policy, g.gradient} {
-			if n != nil {
-				n.close()
-			}
+		if g.network != nil {
+			g.network.close()
 		}
 	}
 }
@@ -314,19 +309,17 @@ func (t *trainer) update(ctx context.Context) error {
 	for i, input := range batch {
 		cells[i] = g.ops[input]
 	}
-	logits, err := g.policy.forward(cells)
-	if err != nil {
-		return err
-	}
-	grad, excess := make([]float32, len(logits)), 0.0
-	for i, input := range batch {
-		over, err := t.cellGradient(ctx, g.forms[input], i, logits, grad)
-		if err != nil {
-			return err
+	excess := 0.0
+	grads, err := g.network.gradients(cells, func(logits, grad []float32) error {
+		for i, input := range batch {
+			over, err := t.cellGradient(ctx, g.forms[input], i, logits, grad)
+			if err != nil {
+				return err
+			}
+			excess += over / float64(t.Batch)
 		}
-		excess += over / float64(t.Batch)
-	}
-	grads, err := g.gradient.backward(cells, grad)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
