@@ -2,6 +2,7 @@ package cellmap
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -44,7 +45,12 @@ func (o Op) Family() string {
 // Size returns the kernel's height and width, or 0, 0 for skip and null.
 func (o Op) Size() (h, w int64) {
 	s := string(o)
-	fmt.Sscanf(s[strings.LastIndexByte(s, '_')+1:], "%dx%d", &h, &w)
+	high, wide, _ := strings.Cut(s[strings.LastIndexByte(s, '_')+1:], "x")
+	h, err1 := strconv.ParseInt(high, 10, 64)
+	w, err2 := strconv.ParseInt(wide, 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0, 0
+	}
 	return h, w
 }
 

@@ -1,68 +1,39 @@
 package train
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"math"
 	"math/rand/v2"
+	"slices"
 
-	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/transformer"
 )
 
-// TableReward rewards by the measured accuracies of a table on one data set.
-type TableReward struct {
-	Table   *Table
-	Dataset Dataset
-}
-
-// Reward implements [Reward] for forms in one of [Writings].
-func (r TableReward) Reward(_ context.Context, before, after cellmap.Form) (float64, error) {
-	b, err := Cell201(before)
-	if err != nil {
-		return 0, err
-	}
-	a, err := Cell201(after)
-	if err != nil {
-		return 0, err
-	}
-	return (r.Table.Accuracy(a, r.Dataset) - r.Table.Accuracy(b, r.Dataset)) / 100, nil
-}
-
 // BestReachable returns the highest accuracy, in percent, among the cells that
-// NAT's moves make of a cell, the cell itself included.
-func (t *Table) BestReachable(cell int, d Dataset) float64 { return t.reachable[cell][d] }
+// the moves of rules, NAT's or NAT++'s, make of a cell, the cell itself included.
+func (t *Table) BestReachable(cell int, rules transformer.Rules, d Dataset) float64 {
+	return t.reachable[rules.Name][cell][d]
+}
 
 // reach fills in the best reachable accuracies. Moves on one edge do not depend
 // on the others, so it lets one edge after the other move: six passes in place
 // of hundreds of transformations for each cell.
 func (t *Table) reach() {
-	t.reachable = t.accuracy
-	scale := 1
-	for range edges201 {
-		before := t.reachable
-		for cell := range before {
-			old := cell / scale % len(ops201)
-			for to := range vocabulary201 {
-				if !movable(vocabulary201[old], vocabulary201[to]) {
-					continue
-				}
-				for d, x := range before[cell+(to-old)*scale] {
-					t.reachable[cell][d] = max(t.reachable[cell][d], x)
+	t.reachable = map[string]*[Cells201][Datasets]float64{}
+	for _, rules := range []transformer.Rules{transformer.NAT, transformer.NATPlusPlus} {
+		moves, best := MovesOf201(rules), t.accuracy
+		for edge := range Edges201 {
+			before := best
+			for cell := range before {
+				for _, step := range moves.Options(cell)[edge] {
+					for d, x := range before[cell+step] {
+						best[cell][d] = max(best[cell][d], x)
+					}
 				}
 			}
 		}
-		scale *= len(ops201)
+		t.reachable[rules.Name] = &best
 	}
-}
-
-func movable(from, to cellmap.Op) bool {
-	for a := range transformer.Action(transformer.Actions) {
-		if transformer.NAT.Allows(cellmap.FormEdge{Op: from}, a) && a.Apply(from) == to {
-			return true
-		}
-	}
-	return false
 }
 
 // An Evaluation says how a policy does on a set of cells, on one data set.
@@ -71,9 +42,13 @@ type Evaluation struct {
 	Dataset   Dataset
 	Cells     int
 	Input     float64 // of the cells as they are
-	Reachable float64 // of the best that NAT's moves make of each
+	Reachable float64 // of the best that the policy's rules make of each
+	MAdds     float64 // of the cells as they are: mean of [MAdds201]
 	Max       Outcome // taking the most probable action on every edge
-	Sampled   Outcome // taking the most probable of ten sampled transformations
+	Sampled   Outcome // taking the most probable of ten sampled transformations and the input
+	// Ranked is taking, of the input and its nine most probable transformations,
+	// the most accurate on CIFAR-10: ten look-ups in the table for each cell.
+	Ranked Outcome
 }
 
 // An Outcome is one way of deciding, measured.
@@ -81,77 +56,67 @@ type Outcome struct {
 	Accuracy float64
 	Captured float64 // (accuracy - input) / (reachable - input), in percent
 	Worse    float64 // share of cells that became less accurate, in percent
+	MAdds    float64 // mean of [MAdds201]
 }
 
-// samplesPerCell is how many transformations the paper samples per input.
-const samplesPerCell = 10
+// SamplesPerCell is how many transformations the paper draws per input.
+const SamplesPerCell = 10
 
 // Evaluate measures a policy on cells of the table, on all three data sets.
-// Decisions do not see the table: they are the policy's alone.
+// Decisions do not see the table, but for those of Ranked.
 func Evaluate(ctx context.Context, policy transformer.Policy, t *Table, w *Writing, cells []int, seed uint64) ([Datasets]Evaluation, error) {
 	var out [Datasets]Evaluation
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for _, cell := range cells {
-		form := w.Form(cell)
-		logits, err := policy.Logits(ctx, form)
+	best, sampled, ranked := make([]int, len(cells)), make([]int, len(cells)), make([]int, len(cells))
+	p, err := NewProposer(policy, w)
+	if err != nil {
+		return out, err
+	}
+	for i, cell := range cells {
+		s, err := p.Propose(ctx, cell)
 		if err != nil {
 			return out, err
 		}
-		best, _ := transformer.Best(logits, transformer.NAT, form, nil)
-		sampled := mostProbable(rng, transformer.Probabilities(logits, transformer.NAT, form, nil))
-		for d := range out {
-			e := &out[d]
-			e.Cells++
-			before := t.accuracy[cell][d]
-			e.Input += before
-			e.Reachable += t.BestReachable(cell, Dataset(d))
-			if err := e.Max.add(t, form, best, Dataset(d), before); err != nil {
-				return out, err
-			}
-			if err := e.Sampled.add(t, form, sampled, Dataset(d), before); err != nil {
-				return out, err
-			}
-		}
+		best[i], sampled[i], ranked[i] = s.MostProbable(1)[0], s.BestSample(rng, SamplesPerCell), t.MostAccurate(s.Candidates(SamplesPerCell))
 	}
 	for d := range out {
-		out[d].finish(Dataset(d))
+		e := t.evaluation(p.Rules, Dataset(d), cells)
+		e.Max, e.Sampled, e.Ranked = t.Outcome(p.Rules, Dataset(d), cells, best), t.Outcome(p.Rules, Dataset(d), cells, sampled), t.Outcome(p.Rules, Dataset(d), cells, ranked)
+		out[d] = e
 	}
 	return out, nil
 }
 
-func mostProbable(rng *rand.Rand, probs [][transformer.Actions]float64) (best []transformer.Action) {
-	top := math.Inf(-1)
-	for range samplesPerCell {
-		if actions, logProb := transformer.Draw(rng, probs); logProb > top {
-			best, top = actions, logProb
-		}
-	}
-	return best
+// MostAccurate returns the most accurate of cells on CIFAR-10, as many look-ups
+// as there are cells; the first wins ties. It is the ranking of the paper's
+// inference, with accuracies on the test images, as the table has no others.
+func (t *Table) MostAccurate(cells []int) int {
+	return slices.MaxFunc(cells, func(a, b int) int { return cmp.Compare(t.accuracy[a][CIFAR10], t.accuracy[b][CIFAR10]) })
 }
 
-func (o *Outcome) add(t *Table, form cellmap.Form, actions []transformer.Action, d Dataset, before float64) error {
-	cell, err := Cell201(transformer.Transform(form, actions))
-	if err != nil {
-		return fmt.Errorf("after the policy: %w", err)
+// evaluation is what is known of cells before any decision.
+func (t *Table) evaluation(rules transformer.Rules, d Dataset, cells []int) Evaluation {
+	e := Evaluation{Dataset: d, Cells: len(cells)}
+	for _, cell := range cells {
+		e.Input += t.accuracy[cell][d] / float64(len(cells))
+		e.Reachable += t.BestReachable(cell, rules, d) / float64(len(cells))
+		e.MAdds += float64(MAdds201(cell)) / float64(len(cells))
 	}
-	after := t.accuracy[cell][d]
-	o.Accuracy += after
-	if after < before {
-		o.Worse++
-	}
-	return nil
+	return e
 }
 
-func (e *Evaluation) finish(d Dataset) {
-	n := float64(max(e.Cells, 1))
-	e.Dataset = d
-	e.Input /= n
-	e.Reachable /= n
-	for _, o := range []*Outcome{&e.Max, &e.Sampled} {
-		o.Accuracy /= n
-		o.Worse *= 100 / n
-		if room := e.Reachable - e.Input; room > 0 {
-			o.Captured = 100 * (o.Accuracy - e.Input) / room
+// Outcome measures decisions: after holds what becomes of each of the cells.
+func (t *Table) Outcome(rules transformer.Rules, d Dataset, cells, after []int) (o Outcome) {
+	n := float64(len(cells))
+	for i, cell := range after {
+		o.Accuracy += t.accuracy[cell][d] / n
+		o.MAdds += float64(MAdds201(cell)) / n
+		if t.accuracy[cell][d] < t.accuracy[cells[i]][d] {
+			o.Worse += 100 / n
 		}
 	}
+	if e := t.evaluation(rules, d, cells); e.Reachable > e.Input {
+		o.Captured = 100 * (o.Accuracy - e.Input) / (e.Reachable - e.Input)
+	}
+	return o
 }

@@ -20,7 +20,7 @@ func (h handRule) Logits(_ context.Context, form cellmap.Form) ([][transformer.A
 	return logits, nil
 }
 
-func (h handRule) Card() transformer.Card { return transformer.Card{} }
+func (h handRule) Card() transformer.Card { return transformer.Card{Rules: "nat"} }
 
 // In the made-up table a skip is better than a pooling and a null, and worse
 // than convolutions. Whoever knows captures everything; who does nothing,
@@ -64,6 +64,13 @@ func TestEvaluate(t *testing.T) {
 				if math.Abs(o.Worse-x.worse) > 1e-9 || !math.IsNaN(x.captured) && math.Abs(o.Captured-x.captured) > 1e-9 {
 					t.Errorf("%s on %v: captured %v %%, worse %v %%, want %v and %v", name, e.Dataset, o.Captured, o.Worse, x.captured, x.worse)
 				}
+			}
+			// The input is among those that the table ranks.
+			if e.Ranked.Worse != 0 || e.Ranked.Accuracy < max(e.Max.Accuracy, e.Input)-1e-9 || e.Ranked.Accuracy > e.Reachable+1e-9 {
+				t.Errorf("%s on %v: ranked by the table %+v, of %+v", name, e.Dataset, e.Ranked, e)
+			}
+			if gone := e.Max.MAdds == 0; gone != (name == "remover") || name == "idle" && math.Abs(e.Max.MAdds-e.MAdds) > 1 {
+				t.Errorf("%s: %v multiply-adds of %v", name, e.Max.MAdds, e.MAdds)
 			}
 		}
 	}

@@ -45,8 +45,8 @@ var ops201 = [5]string{"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "
 // the first edge being the lowest.
 type Table struct {
 	accuracy  [Cells201][Datasets]float64
-	reachable [Cells201][Datasets]float64 // the best that NAT's moves make of the cell
-	group     [Cells201]int               // cells of one group compute the same network
+	reachable map[string]*[Cells201][Datasets]float64 // by the name of rules: the best that their moves make of the cell
+	group     [Cells201]int                           // cells of one group compute the same network
 	groups    int
 	digest    string // of the file
 }
@@ -75,62 +75,94 @@ func OpenTable(path string) (*Table, error) {
 // ReadTable is [OpenTable] for an open file; name is what errors call it.
 func ReadTable(name string, r io.Reader) (*Table, error) {
 	sum := sha256.New()
-	rows := csv.NewReader(io.TeeReader(r, sum))
+	t, groups := &Table{}, map[string]int{}
+	err := eachCell(name, io.TeeReader(r, sum), columns201[:], 3, func(cell int, row []string) error {
+		for d := range Datasets {
+			x, err := strconv.ParseFloat(row[d], 64)
+			if err != nil || !(x >= 0 && x <= 100) {
+				return fmt.Errorf("%s is %q, want a percentage", columns201[d], row[d])
+			}
+			t.accuracy[cell][d] = x
+		}
+		key := strings.Clone(row[4])
+		if _, ok := groups[key]; !ok {
+			groups[key] = len(groups)
+		}
+		t.group[cell] = groups[key]
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.reach()
+	t.groups, t.digest = len(groups), hex.EncodeToString(sum.Sum(nil))
+	return t, nil
+}
+
+// A ColumnError is a CSV file that lacks a column.
+type ColumnError struct {
+	File, Column string
+	Found        []string
+}
+
+func (e *ColumnError) Error() string {
+	return fmt.Sprintf("%s: no column %q, found %s", e.File, e.Column, strings.Join(e.Found, ", "))
+}
+
+// eachCell reads a CSV file that has one row for each cell, in any order, and
+// calls take with the fields of each in the order of columns. The column arch
+// holds architecture strings. A column that is not there is a [*ColumnError].
+func eachCell(name string, r io.Reader, columns []string, arch int, take func(cell int, row []string) error) error {
+	rows := csv.NewReader(r)
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err == io.EOF {
-		return nil, fmt.Errorf("%s: is empty, want a CSV file with the columns %s", name, strings.Join(columns201[:], ", "))
+		return fmt.Errorf("%s: is empty, want a CSV file with the columns %s", name, strings.Join(columns, ", "))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	var at [len(columns201)]int
-	for i, column := range columns201 {
+	at := make([]int, len(columns))
+	for i, column := range columns {
 		if at[i] = slices.Index(header, column); at[i] < 0 {
-			return nil, fmt.Errorf("%s: no column %q, found %s", name, column, strings.Join(header, ", "))
+			return &ColumnError{File: name, Column: column, Found: slices.Clone(header)}
 		}
 	}
-	t, seen, groups := &Table{}, [Cells201]int{}, map[string]int{}
+	seen, fields := [Cells201]int{}, make([]string, len(columns))
 	for {
 		row, err := rows.Read()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for i := range fields {
+			fields[i] = row[at[i]]
 		}
 		line, _ := rows.FieldPos(0)
-		cell, err := parseCell201(row[at[3]])
+		cell, err := parseCell201(fields[arch])
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
+			return fmt.Errorf("%s:%d: %w", name, line, err)
 		}
 		if seen[cell] != 0 {
-			return nil, fmt.Errorf("%s:%d: cell %s again, first on line %d", name, line, row[at[3]], seen[cell])
+			return fmt.Errorf("%s:%d: cell %s again, first on line %d", name, line, fields[arch], seen[cell])
 		}
 		seen[cell] = line
-		for d := range Datasets {
-			text := row[at[d]]
-			x, err := strconv.ParseFloat(text, 64)
-			if err != nil || !(x >= 0 && x <= 100) {
-				return nil, fmt.Errorf("%s:%d: %s is %q, want a percentage", name, line, columns201[d], text)
-			}
-			t.accuracy[cell][d] = x
+		if err := take(cell, fields); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, line, err)
 		}
-		key := strings.Clone(row[at[4]])
-		if _, ok := groups[key]; !ok {
-			groups[key] = len(groups)
-		}
-		t.group[cell] = groups[key]
 	}
 	for cell, line := range seen {
 		if line == 0 {
-			return nil, fmt.Errorf("%s: no row for cell %s; want all %d cells", name, cellString201(cell), Cells201)
+			return fmt.Errorf("%s: no row for cell %s; want all %d cells", name, cellString201(cell), Cells201)
 		}
 	}
-	t.reach()
-	t.groups, t.digest = len(groups), hex.EncodeToString(sum.Sum(nil))
-	return t, nil
+	return nil
 }
+
+// Digest identifies the table: the SHA-256 of its file, in hexadecimal.
+func (t *Table) Digest() string { return t.digest }
 
 // Accuracy returns the test accuracy of a cell's network after 200 epochs, in percent.
 func (t *Table) Accuracy(cell int, d Dataset) float64 { return t.accuracy[cell][d] }
@@ -156,12 +188,22 @@ func MAdds201(cell int) int64 {
 	}
 	var sum int64
 	for i, e := range edges201 {
-		if h, w := vocabulary201[ops[i]].Size(); reached[e.from] && read[e.to] && vocabulary201[ops[i]].Family() == cellmap.Conv {
-			sum += h * w * perTap
+		if reached[e.from] && read[e.to] {
+			sum += taps201[ops[i]] * perTap
 		}
 	}
 	return sum
 }
+
+// taps201 are the weights that an operation has for each pair of channels.
+var taps201 = func() (taps [len(ops201)]int64) {
+	for i, op := range vocabulary201 {
+		if h, w := op.Size(); op.Family() == cellmap.Conv {
+			taps[i] = h * w
+		}
+	}
+	return taps
+}()
 
 func parseCell201(s string) (int, error) {
 	cell, rest, scale, err := 0, s, 1, error(nil)

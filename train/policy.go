@@ -8,46 +8,51 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
+	"sync"
 
-	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/transformer"
 )
 
 // PolicyOptions say how [Policy] trains. Zero numbers take the values in brackets.
 type PolicyOptions struct {
-	Data      string // the NAS-Bench-201 table, as [OpenTable] reads it
-	Name      string // of the policy [nat-gcn]
-	Seed      uint64
-	Seeds     int // how many policies to train, with Seed, Seed+1, ...; the best is kept [3]
-	Steps     int // per policy [8000]
-	Published bool
+	Data    string            // the NAS-Bench-201 table, as [OpenTable] reads it
+	Name    string            // of the policy [nat-gcn]
+	Rules   transformer.Rules // [transformer.NAT]
+	MaxCost float64           // bound on the mean cost after, as a share of that before; 0: none
+	Latency string            // a table of latencies, as [OpenLatency] reads it; empty: multiply-adds are the cost
+	Device  string            // of the latencies
+	Seed    uint64
+	Seeds   int // how many policies to train, with Seed, Seed+1, ...; the best is kept [5]
+	Steps   int // per policy [8000]
+	// Checkpoint is a folder that keeps the state of the training, and that it
+	// goes on from; empty: none.
+	Checkpoint string
 	// Progress, if set, is called every now and then.
 	Progress func(PolicyProgress)
-	Log      io.Writer // if set, receives the progress as CSV
+	Log      io.Writer // if set, receives the curves as CSV, seed by seed
 }
 
-// PolicyProgress is the state of [Policy] after Step of Steps, with one of its seeds.
+// PolicyProgress is the state of [Policy]: the last point of one of its seeds,
+// and how many of all steps are done, by earlier runs too.
 type PolicyProgress struct {
-	Progress
-	Seed   uint64
-	Steps  int
-	Choose Evaluation // on the cells that choose, CIFAR-10
+	CurvePoint
+	Seed                 uint64
+	Done, Total, Resumed int
 }
 
-const (
-	defaultSeeds = 3
-	reportEvery  = 500 // steps between questions to the cells that choose
-)
+const defaultSeeds = 5
 
-// Policy trains a policy on NAS-Bench-201: REINFORCE on CIFAR-10 accuracies, on
-// the training cells of [Table.Split]. Of all seeds and reported steps it keeps
-// the one whose most probable transformations are the most accurate on the
-// cells that choose, and scores it, and every seed, on the held-out cells. The
-// result has its card and is rounded as in a file: the same options give the
-// same bytes from [transformer.GCN.Encode], on the same kind of processor.
+// Policy trains policies on NAS-Bench-201 by [Learn], side by side, one for each
+// seed. It keeps the one that is best on the cells that choose, and scores it,
+// and every other, on the held-out cells. The result has its card and is rounded
+// as in a file: the same options give the same bytes from
+// [transformer.GCN.Encode], on the same kind of processor, resumed or not.
 func Policy(ctx context.Context, o PolicyOptions) (*transformer.GCN, error) {
-	o.Seeds, o.Steps, o.Name = cmp.Or(o.Seeds, defaultSeeds), cmp.Or(o.Steps, defaultSteps), cmp.Or(o.Name, transformer.DefaultPolicy)
+	o.Seeds, o.Steps = cmp.Or(o.Seeds, defaultSeeds), cmp.Or(o.Steps, defaultSteps)
+	o.Name, o.Rules = cmp.Or(o.Name, transformer.DefaultPolicy), cmp.Or(o.Rules, transformer.NAT)
 	if o.Seeds < 1 {
 		return nil, fmt.Errorf("%d seeds, want 1 or more", o.Seeds)
 	}
@@ -55,113 +60,170 @@ func Policy(ctx context.Context, o PolicyOptions) (*transformer.GCN, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &policyRun{PolicyOptions: o, table: table, split: table.Split()}
-	if o.Log != nil {
-		run.log = csv.NewWriter(o.Log)
-		if err := run.write("seed", "step", "reward", "entropy", "baseline", "rate", "choose_accuracy", "choose_captured_percent"); err != nil {
+	var latency *Latency
+	if o.Latency != "" {
+		if latency, err = OpenLatency(o.Latency, o.Device); err != nil {
 			return nil, err
 		}
 	}
-	var best candidate
-	scores := make([]heldOut, o.Seeds)
-	for i := range scores {
-		c, err := run.train(ctx, o.Seed+uint64(i))
-		if err != nil {
+	run := &policyRun{PolicyOptions: o, latency: latency, table: table, split: table.Split(), curves: make([]curve, o.Seeds)}
+	if o.Log != nil {
+		run.log = csv.NewWriter(o.Log)
+		if err := run.write(curveColumns); err != nil {
 			return nil, err
 		}
+	}
+	learnt, err := run.learn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	best, scores := learnt[0], make([]heldOut, o.Seeds)
+	for i, l := range learnt {
 		for w := range scores[i] {
-			if scores[i][w], err = Evaluate(ctx, c.policy, table, &Writings[w], run.split.HeldOut, c.seed); err != nil {
+			if scores[i][w], err = Evaluate(ctx, l.Policy, table, &Writings[w], run.split.HeldOut, l.Seed); err != nil {
 				return nil, err
 			}
 		}
-		if best.policy == nil || c.accuracy > best.accuracy {
-			best = c
-			best.held = scores[i]
+		if l.better(best, o.MaxCost) {
+			best = l
 		}
 	}
-	return best.policy.Rounded(run.card(best, scores))
+	return best.Policy.(*transformer.GCN).Rounded(run.card(best, scores))
 }
 
-// scoredWritings is how many of [Writings], from the first, choose and score:
-// operations in their sums, and all in nodes of their own.
-const scoredWritings = 2
+// point returns the point of the curve that was kept.
+func (l *Learnt) point() CurvePoint {
+	for _, p := range l.Curve {
+		if p.Step == l.BestStep {
+			return p
+		}
+	}
+	return CurvePoint{}
+}
+
+func (l *Learnt) better(than *Learnt, maxCost float64) bool {
+	return l.point().beats(than.point(), maxCost)
+}
 
 // heldOut are the scores of one policy on the held-out cells.
 type heldOut [scoredWritings][Datasets]Evaluation
 
-// A candidate is the best policy of one seed so far.
-type candidate struct {
-	policy   *transformer.GCN // weights rounded
-	seed     uint64
-	step     int
-	accuracy float64 // on the cells that choose, mean over the scored writings
-	held     heldOut
-}
-
 type policyRun struct {
 	PolicyOptions
-	table *Table
-	split Split
-	log   *csv.Writer
+	table   *Table
+	latency *Latency
+	split   Split
+
+	mu     sync.Mutex
+	curves []curve // by seed
+	log    *csv.Writer
+	logged int // seeds whose curves are written whole
+
+	resumed int // steps of earlier runs
 }
 
-func (r *policyRun) options(seed uint64) Options {
-	o := Options{Seed: seed, Steps: r.Steps, Published: r.Published, Every: reportEvery}
-	o.defaults()
-	return o
+// A curve is what one seed has reported.
+type curve struct {
+	points  []CurvePoint
+	written int // of points, in the log
 }
 
-func (r *policyRun) train(ctx context.Context, seed uint64) (candidate, error) {
-	var inputs []cellmap.Form
-	for w := range Writings {
-		for _, cell := range r.split.Train {
-			inputs = append(inputs, Writings[w].Form(cell))
-		}
-	}
-	var best candidate
-	o := r.options(seed)
-	o.Report = func(p Progress) error {
-		g, err := transformer.NewGCN(transformer.Card{Name: r.Name, Rules: transformer.NAT.Name}, p.Params)
-		if err != nil {
-			return err
-		}
-		if g, err = g.Rounded(g.Card()); err != nil {
-			return err
-		}
-		var choose [scoredWritings]Evaluation
-		var accuracy float64
-		for w := range choose {
-			scores, err := Evaluate(ctx, g, r.table, &Writings[w], r.split.Choose, seed)
-			if err != nil {
-				return err
+// learn trains all seeds, as many at once as there are cores.
+func (r *policyRun) learn(ctx context.Context) ([]*Learnt, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out, next := make([]*Learnt, r.Seeds), make(chan int)
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), r.Seeds) {
+		wg.Go(func() {
+			for i := range next {
+				l, err := r.seed(ctx, i)
+				if err != nil {
+					cancel(err)
+				}
+				out[i] = l
 			}
-			choose[w] = scores[CIFAR10]
-			accuracy += choose[w].Max.Accuracy / scoredWritings
-		}
-		if best.policy == nil || accuracy > best.accuracy {
-			best = candidate{policy: g, seed: seed, step: p.Step, accuracy: accuracy}
-		}
-		return r.report(PolicyProgress{Progress: p, Seed: seed, Steps: o.Steps, Choose: choose[0]})
+		})
 	}
-	_, err := Reinforce(ctx, inputs, TableReward{r.table, CIFAR10}, o)
-	return best, err
+	for i := range out {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return out, context.Cause(ctx)
 }
 
-func (r *policyRun) report(p PolicyProgress) error {
-	if r.Progress != nil {
+func (r *policyRun) seed(ctx context.Context, i int) (*Learnt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	o := LearnOptions{Table: r.table, Rules: r.Rules, Seed: r.Seed + uint64(i), Steps: r.Steps, MaxCost: r.MaxCost, Latency: r.latency}
+	keep := checkpoint{r.Checkpoint, o}
+	var err error
+	if o.Resume, err = keep.load(); err != nil {
+		return nil, err
+	}
+	if o.Resume != nil {
+		r.mu.Lock()
+		r.resumed += o.Resume.Training.Step
+		r.mu.Unlock()
+		if err := r.report(i, o.Resume.Curve); err != nil {
+			return nil, err
+		}
+	}
+	o.Report = func(s *LearnState) error {
+		if err := keep.save(s); err != nil {
+			return err
+		}
+		return r.report(i, s.Curve)
+	}
+	return Learn(ctx, o)
+}
+
+// report takes the curve of a seed as far as it goes, and shows and logs it.
+func (r *policyRun) report(seed int, points []CurvePoint) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.curves[seed].points = points
+	if r.Progress != nil && len(points) > 0 {
+		p := PolicyProgress{CurvePoint: points[len(points)-1], Seed: r.Seed + uint64(seed), Total: r.Seeds * r.Steps, Resumed: r.resumed}
+		for _, c := range r.curves {
+			if n := len(c.points); n > 0 {
+				p.Done += c.points[n-1].Step
+			}
+		}
 		r.Progress(p)
 	}
 	if r.log == nil {
 		return nil
 	}
-	row := []string{strconv.FormatUint(p.Seed, 10), strconv.Itoa(p.Step)}
-	for _, x := range []float64{p.Reward, p.Entropy, p.Baseline, p.Rate, p.Choose.Max.Accuracy, p.Choose.Max.Captured} {
-		row = append(row, strconv.FormatFloat(x, 'g', 6, 64))
-	}
-	return r.write(row...)
+	return r.writeCurves()
 }
 
-func (r *policyRun) write(row ...string) error {
+var curveColumns = []string{"seed", "step", "reward", "entropy", "baseline", "rate", "choose_accuracy", "choose_captured_percent", "choose_cost"}
+
+// writeCurves writes what there is, seed by seed.
+func (r *policyRun) writeCurves() error {
+	for ; r.logged < r.Seeds; r.logged++ {
+		c := &r.curves[r.logged]
+		for ; c.written < len(c.points); c.written++ {
+			p := c.points[c.written]
+			row := []string{strconv.FormatUint(r.Seed+uint64(r.logged), 10), strconv.Itoa(p.Step)}
+			for _, x := range []float64{p.Reward, p.Entropy, p.Baseline, p.Rate, p.Accuracy, p.Captured, p.Cost} {
+				row = append(row, strconv.FormatFloat(x, 'g', 6, 64))
+			}
+			if err := r.write(row); err != nil {
+				return err
+			}
+		}
+		if c.written == 0 || c.points[c.written-1].Step < r.Steps {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *policyRun) write(row []string) error {
 	if err := r.log.Write(row); err != nil {
 		return err
 	}
@@ -169,41 +231,52 @@ func (r *policyRun) write(row ...string) error {
 	return r.log.Error()
 }
 
-func (r *policyRun) card(best candidate, seeds []heldOut) transformer.Card {
-	o := r.options(r.Seed)
-	network := ""
-	if r.Published {
-		network = "network wired as the authors' code wires it; "
+func (r *policyRun) card(best *Learnt, seeds []heldOut) transformer.Card {
+	var o Options
+	o.defaults()
+	bound := ""
+	if r.MaxCost > 0 {
+		cost := "multiply-adds"
+		if r.latency != nil {
+			cost = "latency on " + r.Device
+		}
+		bound = fmt.Sprintf("the mean %s of the results bounded by %v of the inputs', by a price on it; ", cost, r.MaxCost)
 	}
 	return transformer.Card{
-		Name: r.Name, Kind: "gcn", Rules: transformer.NAT.Name, Seed: r.Seed, Command: r.command(),
+		Name: r.Name, Kind: string(KindGCN), Rules: r.Rules.Name, Seed: r.Seed, Command: r.command(),
 		Training: fmt.Sprintf("REINFORCE on the table of NAS-Bench-201 (sha256 %.12s), CIFAR-10 only: reward test accuracy after minus before, "+
-			"as fractions of 1; as inputs, %d cells train, %d choose and %d are held out, cells that are one network in one part "+
+			"as fractions of 1; %sas inputs, %d cells train, %d choose and %d are held out, cells that are one network in one part "+
 			"(rewards look up what inputs become, which may be any cell); every cell in %d writings, which take turns; "+
-			"%s%d features per embedding, %d per node; %d steps of %d cells with %d samples each, Adam at %v and entropy weight %v, both falling to 0 along a cosine; "+
+			"%d steps of %d cells with %d samples each, Adam at %v and entropy weight %v, both falling to 0 along a cosine; "+
 			"of seeds %d to %d the best on the cells that choose: seed %d at step %d; not measured on other networks",
-			r.table.digest, len(r.split.Train), len(r.split.Choose), len(r.split.HeldOut), len(Writings),
-			network, o.Embed, o.Hidden, o.Steps, o.Batch, o.Samples, o.Rate, o.Entropy,
-			r.Seed, r.Seed+uint64(len(seeds))-1, best.seed, best.step),
-		Scores: cardScores(best.held, seeds),
+			r.table.digest, bound, len(r.split.Train), len(r.split.Choose), len(r.split.HeldOut), len(Writings),
+			r.Steps, o.Batch, o.Samples, o.Rate, o.Entropy,
+			r.Seed, r.Seed+uint64(len(seeds))-1, best.Seed, best.BestStep),
+		Scores: cardScores(seeds[best.Seed-r.Seed], seeds),
 	}
 }
 
 // command is what to type to train the policy again.
 func (r *policyRun) command() string {
-	s := "natonnx train policy --data " + filepath.Base(r.Data)
-	for _, f := range []struct {
-		flag       string
-		value, def int
-	}{{"steps", r.Steps, defaultSteps}, {"seeds", r.Seeds, defaultSeeds}} {
-		if f.value != f.def {
-			s += fmt.Sprintf(" --%s %d", f.flag, f.value)
-		}
+	var s strings.Builder
+	fmt.Fprintf(&s, "natonnx train policy --data %s", filepath.Base(r.Data))
+	if r.Rules.Name != transformer.NAT.Name {
+		fmt.Fprintf(&s, " --rules %s", r.Rules.Name)
 	}
-	if r.Published {
-		s += " --published"
+	switch {
+	case r.latency != nil:
+		fmt.Fprintf(&s, " --latency %s --device %s --max-latency %g%%", filepath.Base(r.Latency), r.Device, 100*r.MaxCost)
+	case r.MaxCost > 0:
+		fmt.Fprintf(&s, " --max-madds %g%%", 100*r.MaxCost)
 	}
-	return fmt.Sprintf("%s --seed %d -o %s.onnx", s, r.Seed, r.Name)
+	if r.Steps != defaultSteps {
+		fmt.Fprintf(&s, " --steps %d", r.Steps)
+	}
+	if r.Seeds != defaultSeeds {
+		fmt.Fprintf(&s, " --seeds %d", r.Seeds)
+	}
+	fmt.Fprintf(&s, " --seed %d -o %s.onnx", r.Seed, r.Name)
+	return s.String()
 }
 
 func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
@@ -221,6 +294,7 @@ func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
 		add("captured headroom, most probable of 10 samples", e.Sampled.Captured)
 		add("cells made worse, most probable transformation", e.Max.Worse)
 		add("cells made worse, most probable of 10 samples", e.Sampled.Worse)
+		add("captured headroom, most accurate on CIFAR-10 of the input and 9 candidates", e.Ranked.Captured)
 		add("captured headroom, operations in nodes of their own", kept[1][d].Max.Captured)
 		mean, deviation := spread(seeds, d)
 		add(fmt.Sprintf("captured headroom, mean of %d seeds", len(seeds)), mean)
@@ -228,7 +302,11 @@ func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
 			add(fmt.Sprintf("captured headroom, standard deviation over %d seeds", len(seeds)), deviation)
 		}
 	}
-	return scores
+	e := kept[0][CIFAR10]
+	return append(scores, transformer.Score{
+		Name: "multiply-adds after, most probable transformation", On: "NAS-Bench-201 held-out cells, as a share of those before",
+		Value: math.Round(1e4*e.Max.MAdds/max(e.MAdds, 1)) / 100, Unit: "%",
+	})
 }
 
 // spread returns the mean and the standard deviation over seeds of the headroom

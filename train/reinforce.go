@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/engine/vec"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -19,55 +21,67 @@ import (
 // percentage points, which keeps the policy exploring.
 type Reward interface {
 	Reward(ctx context.Context, before, after cellmap.Form) (float64, error)
+	// Cost returns what a cell costs, in any unit.
+	Cost(cell cellmap.Form) (float64, error)
+	// Legal says which actions on a cell lead to cells that have a reward.
+	Legal(cell cellmap.Form) transformer.Legal
 }
 
 // Options say how [Reinforce] trains. Zero numbers take the values in brackets.
 type Options struct {
+	Network Architecture      // [GCN(32, 48)]
+	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
 	Steps   int     // updates of the weights [8000]
 	Batch   int     // input cells per update: the paper's m [64]
 	Samples int     // transformations per input cell: the paper's n [8]
 	Rate    float64 // of Adam at the first step, falling to 0 along a cosine [0.003]
 	Entropy float64 // weight of the entropy, in nats: the paper's lambda, falling with the rate [0.003]
-	Embed   int     // features per embedding [32]
-	Hidden  int     // features per node [48]
-	// Published trains, for comparison, a network wired as the authors' code
-	// wires it: no self weights, no messages against the edges, no gates, and
-	// logits that see the target node alone.
+	// MaxCost bounds the mean cost of the transformed cells, as a share of that
+	// of the inputs; 0: no bound. It is kept in the mean over all inputs, by a
+	// price per cost that rises while the bound is broken, and falls else: the
+	// Lagrange multiplier of c(alpha) <= kappa.
+	MaxCost float64
+	// Published takes the authors' scheme (spec section 3), for comparison: the
+	// rate and the entropy weight stay, Adam has their constants, and the moving
+	// baseline follows the advantage.
 	Published bool
+	// Resume goes on from a state that Progress gave; the other options must be
+	// those that it was reached with.
+	Resume *State
 	// Every that many steps, and after the last, Report is called; an error
 	// from it ends the training. Zero: after the last alone.
 	Every  int
 	Report func(Progress) error
 }
 
+// PublishedOptions are those of the authors' code: one cell and one sample per
+// update, and as many updates as in the paper's 100 epochs.
+func PublishedOptions() Options {
+	return Options{Network: Published(100, 1024, 100), Steps: 46900, Batch: 1, Samples: 1, Rate: 0.0003, Published: true}
+}
+
 const defaultSteps = 8000
 
 func (o *Options) defaults() {
-	for _, x := range []struct {
-		field *int
-		value int
-	}{{&o.Steps, defaultSteps}, {&o.Batch, 64}, {&o.Samples, 8}, {&o.Embed, 32}, {&o.Hidden, 48}} {
-		if *x.field == 0 {
-			*x.field = x.value
-		}
+	if o.Network == nil {
+		o.Network = GCN(32, 48)
 	}
-	if o.Rate == 0 {
-		o.Rate = 0.003
-	}
-	if o.Entropy == 0 {
-		o.Entropy = 0.003
-	}
+	o.Rules = cmp.Or(o.Rules, transformer.NAT)
+	o.Steps, o.Batch, o.Samples = cmp.Or(o.Steps, defaultSteps), cmp.Or(o.Batch, 64), cmp.Or(o.Samples, 8)
+	o.Rate, o.Entropy = cmp.Or(o.Rate, 0.003), cmp.Or(o.Entropy, 0.003)
 }
 
 func (o *Options) check(inputs int) error {
 	switch {
-	case o.Steps < 1 || o.Samples < 1 || o.Embed < 1 || o.Hidden < 1 || o.Every < 0:
-		return fmt.Errorf("steps %d, samples %d, features %d and %d: want 1 or more of each", o.Steps, o.Samples, o.Embed, o.Hidden)
+	case o.Steps < 1 || o.Samples < 1 || o.Every < 0:
+		return fmt.Errorf("steps %d and samples %d: want 1 or more of each", o.Steps, o.Samples)
 	case o.Batch < 1 || o.Batch > inputs:
 		return fmt.Errorf("batch of %d cells, want 1 to the %d there are", o.Batch, inputs)
 	case !(o.Rate > 0) || !(o.Entropy >= 0) || math.IsInf(o.Rate, 0) || math.IsInf(o.Entropy, 0):
 		return fmt.Errorf("rate %v and entropy weight %v: want positive numbers", o.Rate, o.Entropy)
+	case !(o.MaxCost >= 0):
+		return fmt.Errorf("bound on the cost %v, want a share of the inputs' cost", o.MaxCost)
 	}
 	return nil
 }
@@ -78,12 +92,34 @@ type Progress struct {
 	Step     int
 	Reward   float64
 	Entropy  float64 // nats per cell
+	Cost     float64 // of the samples, as a share of the inputs'
 	Baseline float64
 	Rate     float64
-	Params   []transformer.Param // training goes on changing them: copy to keep
+	Price    float64 // of the inputs' whole cost, in units of the reward
+	trainer  *trainer
 }
 
-// Reinforce trains the weights of a GCN on inputs by policy gradients
+// Params returns copies of the weights.
+func (p Progress) Params() []transformer.Param { return params(p.trainer.weights) }
+
+// State returns what training can go on from. It is only valid until Report returns.
+func (p Progress) State() *State {
+	s := p.trainer.State
+	s.RNG, _ = p.trainer.pcg.MarshalBinary() // never fails
+	return &s
+}
+
+// A State is all that a training's future depends on, besides its options.
+type State struct {
+	Step            int
+	Baseline, Price float64
+	RNG             []byte
+	Weights         [][]float32
+	M, V            [][]float32 // Adam's moments
+	Order           [][]int     // of each topology, the inputs that are still to come in this epoch
+}
+
+// Reinforce trains the weights of a policy on inputs by policy gradients
 // (algorithm 1 of the paper, the part that updates theta). The inputs of one
 // update share their topology; where there are several, they take turns.
 func Reinforce(ctx context.Context, inputs []cellmap.Form, reward Reward, o Options) ([]transformer.Param, error) {
@@ -95,33 +131,30 @@ func Reinforce(ctx context.Context, inputs []cellmap.Form, reward Reward, o Opti
 		return nil, err
 	}
 	defer t.close()
-	for t.step < t.Steps {
+	for t.Step < t.Steps {
 		if err := t.update(ctx); err != nil {
-			return nil, fmt.Errorf("step %d: %w", t.step+1, err)
+			return nil, fmt.Errorf("step %d: %w", t.Step+1, err)
 		}
 		if err := t.report(); err != nil {
 			return nil, err
 		}
 	}
-	return t.params, nil
+	return params(t.weights), nil
 }
 
 type trainer struct {
 	Options
-	groups []*inputGroup
-	reward Reward
-	rng    *rand.Rand
+	State
+	groups  []*inputGroup
+	reward  Reward
+	pcg     *rand.PCG
+	rng     *rand.Rand // of pcg
+	weights []weight
+	cost    float64 // mean of the inputs
 
-	params  []transformer.Param
-	weights [][]float64 // the trained ones of params
-	trained []int       // their indices
-	adam    *adam
-
-	step     int
-	baseline float64
-	sum      struct {
-		steps           int
-		reward, entropy float64
+	sum struct {
+		steps                 int
+		reward, entropy, cost float64
 	}
 }
 
@@ -130,13 +163,13 @@ type inputGroup struct {
 	topology         []int
 	forms            []cellmap.Form
 	ops              [][]int // of the forms, encoded
-	order            []int   // forms not drawn yet in this epoch
 	policy, gradient *network
 }
 
 func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, error) {
 	o.defaults()
-	t := &trainer{Options: o, reward: reward, rng: rand.New(rand.NewPCG(o.Seed, 0))}
+	t := &trainer{Options: o, reward: reward, pcg: rand.NewPCG(o.Seed, 0)}
+	t.rng = rand.New(t.pcg)
 	for i, form := range inputs {
 		ops, from, err := transformer.Encode(form)
 		if err != nil {
@@ -150,18 +183,17 @@ func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, erro
 			return nil, err
 		}
 	}
-	t.params = initialParams(t.rng, o.Embed, o.Hidden)
-	for i, p := range t.params {
-		if o.Published && publish(p) {
-			continue
-		}
-		t.weights, t.trained = append(t.weights, p.Data), append(t.trained, i)
+	if err := t.meanCost(inputs); err != nil {
+		return nil, err
 	}
-	t.adam = newAdam(t.weights)
+	t.begin()
+	if err := t.resume(); err != nil {
+		return nil, err
+	}
 	for _, g := range t.groups {
 		var err error
-		if g.policy, err = newNetwork(t.params, g.topology, o.Batch, false); err == nil {
-			g.gradient, err = newNetwork(t.params, g.topology, o.Batch, true)
+		if g.policy, err = newNetwork(o.Network, t.weights, g.topology, o.Batch, false); err == nil {
+			g.gradient, err = newNetwork(o.Network, t.weights, g.topology, o.Batch, true)
 		}
 		if err != nil {
 			t.close()
@@ -169,6 +201,68 @@ func newTrainer(inputs []cellmap.Form, reward Reward, o Options) (*trainer, erro
 		}
 	}
 	return t, nil
+}
+
+// meanCost sets the inputs' mean cost, where a bound needs it.
+func (t *trainer) meanCost(inputs []cellmap.Form) error {
+	if t.MaxCost == 0 {
+		return nil
+	}
+	for i, form := range inputs {
+		c, err := t.reward.Cost(form)
+		if err != nil {
+			return fmt.Errorf("input %d: %w", i, err)
+		}
+		t.cost += c / float64(len(inputs))
+	}
+	if !(t.cost > 0) {
+		return errors.New("the inputs cost nothing: their cost cannot be bounded")
+	}
+	return nil
+}
+
+// begin sets the state at step 0.
+func (t *trainer) begin() {
+	t.weights = t.Network.weights(t.rng, t.Rules)
+	for _, w := range t.weights {
+		t.Weights = append(t.Weights, w.data)
+		t.M, t.V = append(t.M, make([]float32, len(w.data))), append(t.V, make([]float32, len(w.data)))
+	}
+	t.Order = make([][]int, len(t.groups))
+}
+
+// resume takes the state to resume from, in the memory that there is.
+func (t *trainer) resume() error {
+	from := t.Resume
+	if from == nil {
+		return nil
+	}
+	lists := [][3][][]float32{{t.Weights, t.M, t.V}, {from.Weights, from.M, from.V}}
+	for k := range lists[0] {
+		if len(lists[0][k]) != len(lists[1][k]) {
+			return fmt.Errorf("state to resume from: %d weights, want %d", len(lists[1][k]), len(lists[0][k]))
+		}
+		for i, data := range lists[0][k] {
+			if len(lists[1][k][i]) != len(data) {
+				return fmt.Errorf("state to resume from: weight %q has %d numbers, want %d", t.weights[i].name, len(lists[1][k][i]), len(data))
+			}
+			copy(data, lists[1][k][i])
+		}
+	}
+	if len(from.Order) != len(t.groups) || from.Step < 0 {
+		return errors.New("state to resume from: it is of another training")
+	}
+	for i, order := range from.Order {
+		if slices.ContainsFunc(order, func(k int) bool { return k < 0 || k >= len(t.groups[i].forms) }) {
+			return errors.New("state to resume from: it is of other inputs")
+		}
+		t.Order[i] = slices.Clone(order)
+	}
+	t.Step, t.Baseline, t.Price = from.Step, from.Baseline, from.Price
+	if err := t.pcg.UnmarshalBinary(from.RNG); err != nil {
+		return fmt.Errorf("state to resume from: %w", err)
+	}
+	return nil
 }
 
 // group returns the group of a topology, new or not.
@@ -192,27 +286,30 @@ func (t *trainer) close() {
 	}
 }
 
-// draw returns the next inputs: each comes once before any comes again.
-func (g *inputGroup) draw(rng *rand.Rand, n int) []int {
-	if len(g.order) < n {
-		g.order = rng.Perm(len(g.forms))
+// draw returns the next inputs of a group: each comes once before any comes again.
+func (t *trainer) draw(group, n int) []int {
+	if len(t.Order[group]) < n {
+		t.Order[group] = t.rng.Perm(len(t.groups[group].forms))
 	}
-	batch := g.order[:n]
-	g.order = g.order[n:]
+	batch := t.Order[group][:n]
+	t.Order[group] = t.Order[group][n:]
 	return batch
 }
 
 // remaining falls from 1 at the first step to 0 after the last, along a cosine.
 func (t *trainer) remaining() float64 {
-	return (1 + math.Cos(math.Pi*float64(t.step)/float64(t.Steps))) / 2
+	if t.Published {
+		return 1
+	}
+	return (1 + math.Cos(math.Pi*float64(t.Step)/float64(t.Steps))) / 2
 }
 
 func (t *trainer) update(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	g := t.groups[t.step%len(t.groups)]
-	batch := g.draw(t.rng, t.Batch)
+	turn := t.Step % len(t.groups)
+	g, batch := t.groups[turn], t.draw(turn, t.Batch)
 	cells := make([][]int, len(batch))
 	for i, input := range batch {
 		cells[i] = g.ops[input]
@@ -221,24 +318,38 @@ func (t *trainer) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	grad := make([]float64, len(logits))
+	grad, excess := make([]float32, len(logits)), 0.0
 	for i, input := range batch {
-		if err := t.cellGradient(ctx, g.forms[input], i, logits, grad); err != nil {
+		over, err := t.cellGradient(ctx, g.forms[input], i, logits, grad)
+		if err != nil {
 			return err
 		}
+		excess += over / float64(t.Batch)
 	}
-	all, err := g.gradient.backward(cells, grad)
+	grads, err := g.gradient.backward(cells, grad)
 	if err != nil {
 		return err
 	}
-	grads := make([][]float64, len(t.trained))
-	for i, p := range t.trained {
-		grads[i] = all[p]
-	}
-	t.adam.update(t.weights, grads, t.Rate*t.remaining())
-	t.step++
+	t.Price = max(0, t.Price+priceRate*excess)
+	t.adam(grads)
 	t.sum.steps++
 	return nil
+}
+
+// priceRate is by how much the price changes in a step, per excess of the cost.
+const priceRate = 0.001
+
+// adam updates the weights, and ends the step.
+func (t *trainer) adam(grads [][]float32) {
+	beta1, beta2, decay := 0.9, 0.999, 0.0 // the usual constants
+	if t.Published {
+		beta1, decay = 0.5, 5e-4
+	}
+	rate := t.Rate * t.remaining()
+	t.Step++
+	for i, w := range t.Weights {
+		vec.Adam(w, t.M[i], t.V[i], grads[i], rate, beta1, beta2, 1e-8, decay, t.Step)
+	}
 }
 
 // cellGradient samples transformations of the cell in column i of the batch
@@ -247,36 +358,33 @@ func (t *trainer) update(ctx context.Context) error {
 //	loss = -mean over samples of (advantage * log p(sample)) - Entropy * H(p),
 //
 // divided by the batch size. It is written down here, since that of a masked
-// softmax is three terms; Gorgonia carries it on to the weights.
-func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, logits, grad []float64) error {
-	actions := transformer.NAT.Learnt()
+// softmax is three terms; Gorgonia carries it on to the weights. It returns by
+// how much the samples' cost exceeds the bound, as a share of the inputs'.
+func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, logits, grad []float32) (excess float64, err error) {
+	actions := t.Rules.Learnt()
 	rows := make([][transformer.Actions]float64, len(form.Edges))
 	for e := range rows {
-		copy(rows[e][:actions], logits[(e*t.Batch+i)*actions:])
+		for a, x := range logits[(e*t.Batch+i)*actions:][:actions] {
+			rows[e][a] = float64(x)
+		}
 	}
-	probs := transformer.Probabilities(rows, transformer.NAT, form, nil)
-	samples, rewards, mean := make([][]transformer.Action, t.Samples), make([]float64, t.Samples), 0.0
+	probs := transformer.Probabilities(rows, t.Rules, form, t.reward.Legal(form))
+	samples, rewards := make([][]transformer.Action, t.Samples), make([]float64, t.Samples)
 	for s := range samples {
 		samples[s], _ = transformer.Draw(t.rng, probs)
-		r, err := t.reward.Reward(ctx, form, transformer.Transform(form, samples[s]))
+		r, over, err := t.value(ctx, form, transformer.Transform(form, samples[s]))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		rewards[s] = r
-		mean += r / float64(t.Samples)
+		excess += over / float64(t.Samples)
 	}
-	advantages := t.advantages(rewards, mean)
-	t.sum.reward += mean / float64(t.Batch)
+	advantages := t.advantages(rewards)
 	for e, p := range probs {
 		g := grad[(e*t.Batch+i)*actions:][:actions]
-		var h float64
-		for _, x := range p {
-			if x > 0 {
-				h -= x * math.Log(x)
-			}
-		}
+		h := entropy(p)
 		t.sum.entropy += h / float64(t.Batch)
-		for a, x := range p {
+		for a, x := range p[:actions] {
 			if x == 0 {
 				continue
 			}
@@ -284,10 +392,43 @@ func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, lo
 			for s, advantage := range advantages {
 				d -= advantage * (is(int(samples[s][e]) == a) - x) / float64(t.Samples)
 			}
-			g[a] = d / float64(t.Batch)
+			g[a] = float32(d / float64(t.Batch))
 		}
 	}
-	return nil
+	return excess, nil
+}
+
+// value returns the reward of a transformation, less the price of its cost,
+// and by how much that exceeds the bound.
+func (t *trainer) value(ctx context.Context, before, after cellmap.Form) (value, excess float64, err error) {
+	r, err := t.reward.Reward(ctx, before, after)
+	if err != nil {
+		return 0, 0, err
+	}
+	share := 1 / float64(t.Batch*t.Samples)
+	t.sum.reward += r * share
+	if t.MaxCost == 0 {
+		return r, 0, nil
+	}
+	was, err := t.reward.Cost(before)
+	if err != nil {
+		return 0, 0, err
+	}
+	now, err := t.reward.Cost(after)
+	if err != nil {
+		return 0, 0, err
+	}
+	t.sum.cost += now / t.cost * share
+	return r - t.Price*now/t.cost, (now - t.MaxCost*was) / t.cost, nil
+}
+
+func entropy(p [transformer.Actions]float64) (h float64) {
+	for _, x := range p {
+		if x > 0 {
+			h -= x * math.Log(x)
+		}
+	}
+	return h
 }
 
 // baselineMomentum is the authors': the average forgets in about a hundred steps.
@@ -297,28 +438,35 @@ const baselineMomentum = 0.99
 // the mean of its other samples, or the moving average of all rewards where
 // there is but one sample. The average follows the reward; the authors' code
 // lets it follow the advantage, which settles at half the reward (spec 7.3).
-func (t *trainer) advantages(rewards []float64, mean float64) []float64 {
-	out, n := make([]float64, len(rewards)), float64(len(rewards))
+func (t *trainer) advantages(rewards []float64) []float64 {
+	out, n, mean := make([]float64, len(rewards)), float64(len(rewards)), 0.0
+	for _, r := range rewards {
+		mean += r / n
+	}
 	for s, r := range rewards {
 		if n > 1 {
 			out[s] = (r - mean) * n / (n - 1) // r minus the mean of the others
 		} else {
-			out[s] = r - t.baseline
+			out[s] = r - t.Baseline
 		}
 	}
-	t.baseline += (1 - baselineMomentum) * (mean - t.baseline)
+	if t.Published {
+		t.Baseline = baselineMomentum*t.Baseline + (1-baselineMomentum)*(mean-t.Baseline)
+	} else {
+		t.Baseline += (1 - baselineMomentum) * (mean - t.Baseline)
+	}
 	return out
 }
 
 func (t *trainer) report() error {
-	if t.Report == nil || t.step != t.Steps && (t.Every == 0 || t.step%t.Every != 0) {
+	if t.Report == nil || t.Step != t.Steps && (t.Every == 0 || t.Step%t.Every != 0) {
 		return nil
 	}
 	n := float64(t.sum.steps)
 	p := Progress{
-		Step: t.step, Reward: t.sum.reward / n, Entropy: t.sum.entropy / n,
-		Baseline: t.baseline, Rate: t.Rate * t.remaining(), Params: t.params,
+		Step: t.Step, Reward: t.sum.reward / n, Entropy: t.sum.entropy / n, Cost: t.sum.cost / n,
+		Baseline: t.Baseline, Rate: t.Rate * t.remaining(), Price: t.Price, trainer: t,
 	}
-	t.sum.steps, t.sum.reward, t.sum.entropy = 0, 0, 0
+	t.sum.steps, t.sum.reward, t.sum.entropy, t.sum.cost = 0, 0, 0, 0
 	return t.Report(p)
 }

@@ -1,7 +1,9 @@
 package train
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 	"errors"
 	"math"
 	"reflect"
@@ -24,7 +26,7 @@ func someForms(step int) (forms []cellmap.Form) {
 func TestReinforceLearns(t *testing.T) {
 	table := madeUpTable(t)
 	params, err := Reinforce(t.Context(), someForms(7), TableReward{Table: table}, Options{
-		Seed: 1, Steps: 150, Batch: 32, Rate: 0.02, Embed: 8, Hidden: 8,
+		Seed: 1, Steps: 150, Batch: 32, Rate: 0.02, Network: GCN(8, 8),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -50,8 +52,8 @@ func TestReinforceRepeats(t *testing.T) {
 	table := madeUpTable(t)
 	run := func(seed uint64, samples int) ([]transformer.Param, []Progress) {
 		var reports []Progress
-		o := Options{Seed: seed, Steps: 7, Batch: 8, Samples: samples, Embed: 4, Hidden: 5, Every: 3, Report: func(p Progress) error {
-			p.Params = nil
+		o := Options{Seed: seed, Steps: 7, Batch: 8, Samples: samples, Network: GCN(4, 5), Every: 3, Report: func(p Progress) error {
+			p.trainer = nil
 			reports = append(reports, p)
 			return nil
 		}}
@@ -80,38 +82,58 @@ func TestReinforceRepeats(t *testing.T) {
 	}
 }
 
-// In the published wiring no decision depends on the operations that it edits;
-// training must not bring them in by the back door.
-func TestPublishedWiringIsBlind(t *testing.T) {
-	params, err := Reinforce(t.Context(), someForms(301), TableReward{Table: madeUpTable(t)}, Options{
-		Steps: 5, Batch: 8, Embed: 4, Hidden: 5, Published: true,
-	})
-	if err != nil {
-		t.Fatal(err)
+// A training that goes on from a state, through a file, ends with the weights of
+// one that was not stopped, to the bit.
+func TestReinforceResumes(t *testing.T) {
+	forms := someForms(301)
+	for cell := 0; cell < Cells201; cell += 301 {
+		forms = append(forms, Writings[1].Form(cell))
 	}
-	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NAT.Name}, params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	form := Form201(7777)
-	want, err := g.Logits(t.Context(), form)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range form.Edges {
-		changed := transformer.Transform(form, make([]transformer.Action, len(form.Edges))) // all null
-		for j := range changed.Edges {
-			if j/2 != i/2 {
-				changed.Edges[j] = form.Edges[j]
+	for _, published := range []bool{false, true} {
+		var file bytes.Buffer
+		o := Options{Seed: 5, Steps: 9, Batch: 8, Samples: 2, Network: GCN(4, 5), MaxCost: 0.5, Published: published, Every: 5, Report: func(p Progress) error {
+			if p.Step < 9 {
+				return gob.NewEncoder(&file).Encode(p.State())
 			}
-		}
-		got, err := g.Logits(t.Context(), changed)
+			return nil
+		}}
+		want, err := Reinforce(t.Context(), forms, TableReward{Table: madeUpTable(t)}, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got[i] != want[i] {
-			t.Errorf("edge %d sees the operations of its node", i)
+		o.Resume, o.Report = &State{}, nil
+		if err := gob.NewDecoder(&file).Decode(o.Resume); err != nil {
+			t.Fatal(err)
 		}
+		if o.Resume.Step != 5 {
+			t.Fatalf("the state is of step %d, want 5", o.Resume.Step)
+		}
+		got, err := Reinforce(t.Context(), forms, TableReward{Table: madeUpTable(t)}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Error("going on gave other weights than not stopping")
+		}
+	}
+}
+
+// Under a bound, the price of cost rises until the transformations keep it.
+// Without one, no convolution of the made-up table is worth going.
+func TestReinforceKeepsABound(t *testing.T) {
+	table := madeUpTable(t)
+	cost := func(bound float64) (last float64) {
+		_, err := Reinforce(t.Context(), someForms(7), TableReward{Table: table}, Options{
+			Seed: 1, Steps: 800, Batch: 16, Rate: 0.02, Network: GCN(8, 8), MaxCost: bound, Every: 50,
+			Report: func(p Progress) error { last = p.Cost; return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return last
+	}
+	if free, bound := cost(10), cost(0.4); free < 0.8 || bound > 0.45 {
+		t.Errorf("costs %.2f of the inputs' without a bound and %.2f with one of 0.4", free, bound)
 	}
 }
 
@@ -121,6 +143,10 @@ func (b brokenReward) Reward(context.Context, cellmap.Form, cellmap.Form) (float
 	return 0, b.err
 }
 
+func (b brokenReward) Cost(cellmap.Form) (float64, error) { return 0, b.err }
+
+func (b brokenReward) Legal(cellmap.Form) transformer.Legal { return nil }
+
 func TestReinforceRefuses(t *testing.T) {
 	broken := errors.New("no such network")
 	other := someForms(301)
@@ -129,7 +155,7 @@ func TestReinforceRefuses(t *testing.T) {
 	bad[1].Edges[5].Op = "softmax"
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	small := Options{Steps: 1, Batch: 2, Embed: 2, Hidden: 2}
+	small := Options{Steps: 1, Batch: 2, Network: GCN(2, 2)}
 	tests := map[string]struct {
 		ctx    context.Context
 		inputs []cellmap.Form
@@ -162,12 +188,12 @@ func TestBaselineFollowsTheReward(t *testing.T) {
 	tr := &trainer{}
 	var last []float64
 	for range 2000 {
-		last = tr.advantages([]float64{0.1}, 0.1)
+		last = tr.advantages([]float64{0.1})
 	}
-	if math.Abs(tr.baseline-0.1) > 1e-6 || math.Abs(last[0]) > 1e-6 {
-		t.Errorf("constant reward 0.1: baseline %v, advantage %v, want 0.1 and 0", tr.baseline, last[0])
+	if math.Abs(tr.Baseline-0.1) > 1e-6 || math.Abs(last[0]) > 1e-6 {
+		t.Errorf("constant reward 0.1: baseline %v, advantage %v, want 0.1 and 0", tr.Baseline, last[0])
 	}
-	got := tr.advantages([]float64{1, 2, 6}, 3)
+	got := tr.advantages([]float64{1, 2, 6})
 	for i, want := range []float64{1 - 4, 2 - 3.5, 6 - 1.5} { // minus the mean of the other two
 		if math.Abs(got[i]-want) > 1e-12 {
 			t.Errorf("advantages %v, want %v at %d", got, want, i)

@@ -1,7 +1,7 @@
 package transformer
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,12 +11,28 @@ import (
 // DefaultPolicy is the built-in policy that is used where none is named.
 const DefaultPolicy = "nat-gcn"
 
-//go:embed policies/nat-gcn.onnx
-var natGCN []byte
+// DefaultPolicyOf returns the name of the built-in policy of the rules.
+func DefaultPolicyOf(rules Rules) string { return rules.Name + "-gcn" }
 
-var builtins = map[string]func() (*GCN, error){
-	DefaultPolicy: sync.OnceValues(func() (*GCN, error) { return Parse(DefaultPolicy+" (built in)", natGCN) }),
-}
+//go:embed policies/*.onnx
+var policyFiles embed.FS
+
+// builtins loads each built-in policy once, by name.
+var builtins = func() map[string]func() (*GCN, error) {
+	list := map[string]func() (*GCN, error){}
+	files, _ := policyFiles.ReadDir("policies") // embedded: always there
+	for _, f := range files {
+		name := strings.TrimSuffix(f.Name(), ".onnx")
+		list[name] = sync.OnceValues(func() (*GCN, error) {
+			data, err := policyFiles.ReadFile("policies/" + f.Name())
+			if err != nil {
+				return nil, err
+			}
+			return Parse(name+" (built in)", data)
+		})
+	}
+	return list
+}()
 
 // Builtins returns the names of the built-in policies, sorted.
 func Builtins() []string {

@@ -17,7 +17,7 @@ import (
 func decisionFlags() []cli.Flag {
 	return []cli.Flag{
 		modeFlag(),
-		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none; with --rules nat++ it is " + defaultPlusPlus + " where none is named"},
+		&cli.StringFlag{Name: "policy", Value: transformer.DefaultPolicy, Usage: "`POLICY` decides: a name of natonnx policy list, a policy file, or none; with --rules nat++ it is " + transformer.DefaultPolicyOf(transformer.NATPlusPlus) + " where none is named"},
 		choiceFlag("rules", transformer.NAT.Name, "`RULES` say which moves exist: nat (to skips and nulls, and from null to skip), or nat++ (to smaller kernels, separable and dilated convolutions and poolings, too)", transformer.NAT.Name, transformer.NATPlusPlus.Name),
 		countFlag("samples", 10, 1, 100000, "draw `N` transformations from the policy and take the most probable that keeps the bounds"),
 		boundFlag("max-madds", "bound the result's multiply-adds by `X`, such as 1.5G, or by a share of the input's, such as 90%; without it, redesign keeps to the input's"),
@@ -27,9 +27,6 @@ func decisionFlags() []cli.Flag {
 		seedFlag(),
 	}
 }
-
-// defaultPlusPlus decides under the rules nat++ where no policy is named.
-const defaultPlusPlus = "nat++-gcn"
 
 // A decision is a transformation, and how it came about.
 type decision struct {
@@ -84,8 +81,8 @@ func undecided(c *cli.Context) (*decision, error) {
 		d.opt.SkipInit = cellmap.IdentitySkip
 	}
 	d.opt.Rules, _ = transformer.RulesByName(choiceOf(c, "rules"))
-	if d.opt.Rules == transformer.NATPlusPlus && !c.IsSet("policy") {
-		d.policy = defaultPlusPlus
+	if !c.IsSet("policy") {
+		d.policy = transformer.DefaultPolicyOf(d.opt.Rules)
 	}
 	if d.opt.Policy, err = openPolicy(d.policy); err != nil {
 		return nil, err

@@ -12,10 +12,11 @@ import (
 func (t *tool) policyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "policy",
-		Usage: "show the policies that decide",
+		Usage: "show and judge the policies that decide",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "list the built-in policies", Action: t.listPolicies},
 			{Name: "show", Usage: "show how a policy was trained, and its scores", ArgsUsage: "NAME|FILE", Action: t.showPolicy},
+			t.benchPoliciesCommand(),
 		},
 	}
 }

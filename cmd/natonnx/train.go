@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
 
@@ -23,15 +25,19 @@ func (t *tool) trainCommand() *cli.Command {
 			Description: "Trains by REINFORCE, with the accuracies of a table as reward. TABLE.csv has the columns " +
 				"CIFAR10TestAccuracy200Epochs, CIFAR100TestAccuracy200Epochs, ImageNetTestAccuracy200Epochs, ArchitectureString and UniqueString, " +
 				"and a row for each of the 15,625 cells. The same flags give the same bytes, on the same kind of processor.\n\n" +
-				"An interruption ends the training, and no policy is written.",
+				"An interruption ends the training. What was done so far lies in a folder beside OUT, its name ending in .training, and the same command goes on from there.",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "data", Usage: "the `TABLE` of measured accuracies, in CSV"},
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the policy to `OUT`; its name is the policy's"},
 				seedFlag(),
 				countFlag("seeds", 0, 1, 1000, "train `N` policies, with seeds that follow each other, and keep the best; without it, as for the built-in policy"),
 				countFlag("steps", 0, 1, math.MaxInt32, "update the weights of each policy `N` times; without it, as for the built-in policy"),
-				&cli.BoolFlag{Name: "published", Usage: "wire the policy as the authors' code does, for comparison"},
-				&cli.StringFlag{Name: "log", Usage: "write the progress to `FILE`, in CSV"},
+				choiceFlag("rules", transformer.NAT.Name, "`RULES` say which moves the policy learns: nat or nat++", transformer.NAT.Name, transformer.NATPlusPlus.Name),
+				&cli.GenericFlag{Name: "max-madds", Value: &portion{}, Usage: "bound the mean multiply-adds of the transformed cells by a share `P%` of those of the inputs"},
+				&cli.GenericFlag{Name: "max-latency", Value: &portion{}, Usage: "bound the mean latency by a share `P%` of that of the inputs, on --device of --latency"},
+				&cli.StringFlag{Name: "latency", Usage: "a table of latencies, `FILE`, in CSV: a column arch and one for each device, in milliseconds"},
+				&cli.StringFlag{Name: "device", Usage: "the `NAME` of a column of --latency"},
+				&cli.StringFlag{Name: "log", Usage: "write the learning curves to `FILE`, in CSV"},
 				progressFlag(),
 			},
 			Action: t.trainPolicy,
@@ -52,10 +58,17 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	case sameFile(data, out):
 		return usagef("-o %s: is the table", out)
 	}
-	shown := newTrainingProgress(t, choiceOf(c, "progress"))
+	cost, err := readTrainingBound(c)
+	if err != nil {
+		return err
+	}
+	shown := newProgress(t, choiceOf(c, "progress"))
+	rules, _ := transformer.RulesByName(choiceOf(c, "rules"))
+	name := strings.TrimSuffix(filepath.Base(out), ".onnx")
+	state := strings.TrimSuffix(out, ".onnx") + ".training"
 	o := train.PolicyOptions{
-		Data: data, Name: strings.TrimSuffix(filepath.Base(out), ".onnx"), Published: c.Bool("published"),
-		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Progress: shown.training,
+		Data: data, Name: name, Rules: rules, MaxCost: cost, Latency: c.String("latency"), Device: c.String("device"),
+		Seed: countOf(c, "seed"), Seeds: int(countOf(c, "seeds")), Steps: int(countOf(c, "steps")), Checkpoint: state, Progress: shown.training,
 	}
 	if path := c.String("log"); path != "" {
 		f, err := os.Create(path)
@@ -68,9 +81,12 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	policy, err := train.Policy(c.Context, o)
 	shown.end()
 	if err != nil {
-		return trainingError(data, err)
+		return trainingError(err, data, o.Latency, state)
 	}
 	if err := policy.Save(c.Context, out); err != nil {
+		return &ioError{err}
+	}
+	if err := os.RemoveAll(state); err != nil {
 		return &ioError{err}
 	}
 	switch {
@@ -86,33 +102,44 @@ func (t *tool) trainPolicy(c *cli.Context) error {
 	return nil
 }
 
-// trainingError marks a fault of the table as one of a file.
-func trainingError(data string, err error) error {
-	if strings.HasPrefix(err.Error(), data+":") {
-		return &ioError{err}
+// readTrainingBound reads the bound on what results cost, as a share of the
+// inputs' cost; 0: none.
+func readTrainingBound(c *cli.Context) (float64, error) {
+	madds, latency := c.Generic("max-madds").(*portion).share, c.Generic("max-latency").(*portion).share
+	table, device := c.String("latency"), c.String("device")
+	switch {
+	case latency == 0 && (table != "" || device != ""):
+		return 0, &usageError{"--latency and --device: there is no --max-latency", "latencies bound what a policy learns; natonnx policy bench measures them"}
+	case latency == 0:
+		return madds, nil
+	case madds > 0:
+		return 0, usagef("--max-madds and --max-latency: want one of them")
+	case table == "" || device == "":
+		return 0, &usageError{"--max-latency: --latency or --device is missing", "they name the table of latencies and its column"}
+	}
+	return latency, nil
+}
+
+// trainingError marks a fault in one of the files, or in a file of one of the
+// folders, as one of a file.
+func trainingError(err error, files ...string) error {
+	var missing *train.ColumnError
+	if errors.As(err, &missing) && missing.Column != "arch" && len(missing.Found) > 0 && missing.Found[0] == "arch" {
+		return unknownDevice(missing)
+	}
+	for _, file := range files {
+		if rest, ok := strings.CutPrefix(err.Error(), file); ok && file != "" && (rest[0] == ':' || rest[0] == os.PathSeparator) {
+			return &ioError{err}
+		}
 	}
 	return err
 }
 
-// A trainingProgress shows how far a training is.
-type trainingProgress struct {
-	*progress
-	seed  uint64
-	since time.Time // when the training with this seed began
-	last  time.Time // when it was last heard of
-}
-
-func newTrainingProgress(t *tool, when string) *trainingProgress {
-	p := &trainingProgress{progress: newProgress(t, when), last: time.Now()}
-	p.show("training; accuracies on held-out cells follow")
-	return p
-}
-
-func (p *trainingProgress) training(s train.PolicyProgress) {
-	if p.since.IsZero() || s.Seed != p.seed {
-		p.seed, p.since = s.Seed, p.last
+// training shows how far a training is.
+func (p *progress) training(s train.PolicyProgress) {
+	text := fmt.Sprintf("%d of %d steps", s.Done, s.Total)
+	if s.Done > s.Resumed {
+		text += left(time.Since(p.began), s.Done-s.Resumed, s.Total-s.Resumed)
 	}
-	p.last = time.Now()
-	p.show(fmt.Sprintf("seed %d, step %d of %d%s: %.2f %% (input %.2f %%, best possible %.2f %%)",
-		s.Seed, s.Step, s.Steps, left(p.last.Sub(p.since), s.Step, s.Steps), s.Choose.Max.Accuracy, s.Choose.Input, s.Choose.Reachable))
+	p.show(fmt.Sprintf("%s; seed %d, step %d: %.2f %% accurate, %.1f %% of what is possible gained", text, s.Seed, s.Step, s.Accuracy, s.Captured))
 }

@@ -40,7 +40,8 @@ var below = map[string][]string{
 	"train/measure":       {"train/dataset", "engine", "engine/backend", "onnxgraph"},
 	"train/search":        {},
 	"train/distill":       {"train/dataset", "engine", "engine/learn", "engine/vec", "onnxgraph"},
-	"train":               {"train/dataset", "train/measure", "transformer", "cellmap", "engine", "engine/learn", "onnxgraph"},
+	"train":               {"transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph"},
+	"train/policybench":   {"train", "transformer", "cellmap", "onnxgraph", "internal/legible"},
 	"train/refit":         {"engine", "engine/conv", "engine/cpu", "onnxgraph"},
 	"train/compress":      {"train/dataset", "train/distill", "train/measure", "train/refit", "train/search", "cellmap", "engine/backend", "onnxgraph"},
 	"train/compress/page": {"train/compress", "train/measure", "internal/legible"},
@@ -49,7 +50,7 @@ var below = map[string][]string{
 	"fleet/check":         {"internal/typo", "train/measure", "transformer", "cellmap", "engine", "onnxgraph"},
 	"fleet/check/report":  {"fleet/check", "internal/legible"},
 	"fleet/batch":         {"onnxgraph", "internal/legible"},
-	"cmd/natonnx": {"train/compress", "train/compress/page", "train/search", "fleet/diff", "fleet/diff/page", "fleet/batch", "train", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
+	"cmd/natonnx": {"train/compress", "train/compress/page", "train/search", "fleet/diff", "fleet/diff/page", "fleet/batch", "train", "train/policybench", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
 		"engine/backend", "onnxgraph", "fleet/check", "fleet/check/report", "internal/legible", "internal/typo"},
 
 	"fixtures":          {"onnxgraph"},
@@ -64,7 +65,7 @@ var below = map[string][]string{
 
 // library is what others import: it never prints, logs or exits.
 var library = []string{"onnxgraph", "cellmap", "cellmap/draw", "engine", "engine/cpu", "engine/vec", "engine/window", "engine/conv", "engine/depthwise",
-	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/dataset", "train/measure", "train/distill", "train/search", "train/refit", "train/compress", "train/compress/page", "fleet/diff", "fleet/diff/page", "fleet/check", "fleet/check/report", "fleet/batch", "fixtures"}
+	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/policybench", "train/dataset", "train/measure", "train/distill", "train/search", "train/refit", "train/compress", "train/compress/page", "fleet/diff", "fleet/diff/page", "fleet/check", "fleet/check/report", "fleet/batch", "fixtures"}
 
 func TestImportsRunDownwards(t *testing.T) {
 	eachFile(t, func(pkg, path string, file *ast.File) {

@@ -1,0 +1,147 @@
+package train
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/natonnx/natonnx/transformer"
+)
+
+// Published is the controller of the authors' code (spec section 2), for
+// comparison: a node's features are the embeddings of its two operations side by
+// side (nodes 0 and 1 have their own), then
+//
+//	X  = linear(features)
+//	H1 = ReLU(A (X W0) + b0), H2 = A (H1 W1) + b1
+//	logits of the two edges of a node = H2[node] Wfc + bfc, in their order
+//
+// where A counts the edges from node to node, without self-loops: no node sees
+// its own operations. In the authors' code embed is 100, linear 1024, hidden 100.
+func Published(embed, linear, hidden int) Architecture { return published{embed, linear, hidden} }
+
+type published struct{ embed, linear, hidden int }
+
+func (p published) weights(rng *rand.Rand, rules transformer.Rules) (out []weight) {
+	add := func(name string, rows, cols int, draw func() float64) {
+		w := weight{name, rows, cols, make([]float32, rows*cols)}
+		for i := range w.data {
+			w.data[i] = float32(draw())
+		}
+		out = append(out, w)
+	}
+	uniform := func(n int) func() float64 { // between plus and minus 1/sqrt(n)
+		return func() float64 { return (2*rng.Float64() - 1) / math.Sqrt(float64(n)) }
+	}
+	// The linear layer's rows for the first and for the second operation are two
+	// matrices here, and so are the last layer's columns for the two edges.
+	add("op", len(transformer.Vocabulary()), p.embed, rng.NormFloat64)
+	add("input.first", 2, p.embed, rng.NormFloat64)
+	add("input.second", 2, p.embed, rng.NormFloat64)
+	add("linear.first", p.embed, p.linear, uniform(2*p.embed))
+	add("linear.second", p.embed, p.linear, uniform(2*p.embed))
+	add("linear.bias", 1, p.linear, uniform(2*p.embed))
+	add("conv1", p.linear, p.hidden, uniform(p.hidden))
+	add("conv1.bias", 1, p.hidden, uniform(p.hidden))
+	add("conv2", p.hidden, p.hidden, uniform(p.hidden))
+	add("conv2.bias", 1, p.hidden, uniform(p.hidden))
+	actions := rules.Learnt()
+	add("fc.first", p.hidden, actions, uniform(p.hidden))
+	add("fc.second", p.hidden, actions, uniform(p.hidden))
+	add("fc.first.bias", 1, actions, uniform(p.hidden))
+	add("fc.second.bias", 1, actions, uniform(p.hidden))
+	return out
+}
+
+func (p published) build(b *builder, from []int) *gorgonia.Node {
+	own := b.mul(b.ops, b.next())
+	inputFirst, inputSecond := b.next(), b.next()
+	linearFirst, linearSecond, linearBias := b.next(), b.next(), b.next()
+	slot := func(name string, slot int) *gorgonia.Node {
+		return b.matrix(name, b.nodes, b.edges, func(v, e int) float64 { return is(v == e/2+2 && e%2 == slot) })
+	}
+	inputs := b.matrix("inputs", b.nodes*b.batch, 2, func(row, i int) float64 { return is(row/b.batch == i) })
+	x := b.bias(b.add(
+		b.mul(b.add(b.mix(slot("slot0", 0), own), b.mul(inputs, inputFirst)), linearFirst),
+		b.mul(b.add(b.mix(slot("slot1", 1), own), b.mul(inputs, inputSecond)), linearSecond)), linearBias)
+
+	adjacency := b.matrix("adjacency", b.nodes, b.nodes, func(t, f int) (n float64) {
+		for e, source := range from {
+			n += is(e/2+2 == t && source == f)
+		}
+		return n
+	})
+	w0, b0, w1, b1 := b.next(), b.next(), b.next(), b.next()
+	h := b.relu(b.bias(b.mix(adjacency, b.mul(x, w0)), b0))
+	h = b.bias(b.mix(adjacency, b.mul(h, w1)), b1)
+
+	fcFirst, fcSecond, biasFirst, biasSecond := b.next(), b.next(), b.next(), b.next()
+	edge := func(name string, slot int) *gorgonia.Node {
+		return b.matrix(name, b.edges, b.nodes, func(e, v int) float64 { return is(v == e/2+2 && e%2 == slot) })
+	}
+	of := func(name string, slot int) *gorgonia.Node {
+		return b.matrix(name, b.edges*b.batch, 1, func(row, _ int) float64 { return is(row/b.batch%2 == slot) })
+	}
+	return b.add(b.mul(b.mix(edge("edge0", 0), h), fcFirst), b.mul(b.mix(edge("edge1", 1), h), fcSecond),
+		b.mul(of("of0", 0), biasFirst), b.mul(of("of1", 1), biasSecond))
+}
+
+func (p published) policy(card transformer.Card, params []transformer.Param) (transformer.Policy, error) {
+	take := taker(params)
+	op, inFirst, inSecond := take.next(), take.next(), take.next()
+	linear, linearBias := [2]transformer.Param{take.next(), take.next()}, take.next()
+	w0, b0, w1, b1 := take.next(), take.next(), take.next(), take.next()
+	fc := [2]transformer.Param{take.next(), take.next()}
+	bias := [2]transformer.Param{take.next(), take.next()}
+	row := func(m transformer.Param, i int) []float64 { return m.Data[i*m.Cols:][:m.Cols] }
+	features := func(ops []int, node int) (first, second []float64) {
+		if node < 2 {
+			return row(inFirst, node), row(inSecond, node)
+		}
+		return row(op, ops[2*node-4]), row(op, ops[2*node-3])
+	}
+	// gather returns A x, which is for each node the sum over what leads to it.
+	gather := func(x [][]float64, from []int, bias transformer.Param) [][]float64 {
+		out := make([][]float64, len(x))
+		for v := range out {
+			out[v] = append([]float64(nil), bias.Data...)
+		}
+		for e, f := range from {
+			for j, y := range x[f] {
+				out[e/2+2][j] += y
+			}
+		}
+		return out
+	}
+	times := func(x [][]float64, w transformer.Param) [][]float64 {
+		out := make([][]float64, len(x))
+		for v := range x {
+			out[v] = make([]float64, w.Cols)
+			addProduct(out[v], x[v], w)
+		}
+		return out
+	}
+	return forward{card, func(ops, from []int) [][transformer.Actions]float64 {
+		x := make([][]float64, len(ops)/2+2)
+		for v := range x {
+			first, second := features(ops, v)
+			x[v] = append([]float64(nil), linearBias.Data...)
+			addProduct(x[v], first, linear[0])
+			addProduct(x[v], second, linear[1])
+		}
+		h := gather(times(x, w0), from, b0)
+		for v := range h {
+			for j := range h[v] {
+				h[v][j] = max(h[v][j], 0)
+			}
+		}
+		h = gather(times(h, w1), from, b1)
+		logits := make([][transformer.Actions]float64, len(ops))
+		for e := range logits {
+			copy(logits[e][:], bias[e%2].Data)
+			addProduct(logits[e][:fc[0].Cols], h[e/2+2], fc[e%2])
+		}
+		return logits
+	}}, nil
+}
