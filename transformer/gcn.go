@@ -293,6 +293,9 @@ func (r Rules) liken(logits *[Actions]float64, row int) {
 		switch to := actionRows[a]; {
 		case to == row:
 			logits[a] = logits[Keep] - alike
+			if targets[a].Family() == cellmap.DilConv {
+				logits[a]-- // costs what a separable one does, and inherits less
+			}
 		case to == rowConv1x1:
 			logits[a] = logits[ToConv1x1]
 		case to == rowPool:
