@@ -279,6 +279,12 @@ func (r *policyRun) command() string {
 	return s.String()
 }
 
+// The names of two scores on a policy's card.
+const (
+	CapturedScore = "captured headroom, most probable transformation"
+	CostScore     = "multiply-adds after, most probable transformation"
+)
+
 func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
 	for d, e := range kept[0] {
 		on := "NAS-Bench-201 held-out cells, " + e.Dataset.String()
@@ -290,7 +296,7 @@ func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
 		add("accuracy, most probable transformation", e.Max.Accuracy)
 		add("accuracy, most probable of 10 samples", e.Sampled.Accuracy)
 		add("accuracy, best that the moves reach", e.Reachable)
-		add("captured headroom, most probable transformation", e.Max.Captured)
+		add(CapturedScore, e.Max.Captured)
 		add("captured headroom, most probable of 10 samples", e.Sampled.Captured)
 		add("cells made worse, most probable transformation", e.Max.Worse)
 		add("cells made worse, most probable of 10 samples", e.Sampled.Worse)
@@ -304,7 +310,7 @@ func cardScores(kept heldOut, seeds []heldOut) (scores []transformer.Score) {
 	}
 	e := kept[0][CIFAR10]
 	return append(scores, transformer.Score{
-		Name: "multiply-adds after, most probable transformation", On: "NAS-Bench-201 held-out cells, as a share of those before",
+		Name: CostScore, On: "NAS-Bench-201 held-out cells, as a share of those before",
 		Value: math.Round(1e4*e.Max.MAdds/max(e.MAdds, 1)) / 100, Unit: "%",
 	})
 }
