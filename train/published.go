@@ -87,61 +87,78 @@ func (p published) build(b *builder, from []int) *gorgonia.Node {
 		b.mul(of("of0", 0), biasFirst), b.mul(of("of1", 1), biasSecond))
 }
 
+// policy returns the network as Go code. All before the first ReLU is linear in
+// embeddings, of which there are few: what a node's two operations add to its
+// row of X W0 is worked out once.
 func (p published) policy(card transformer.Card, params []transformer.Param) (transformer.Policy, error) {
 	take := taker(params)
 	op, inFirst, inSecond := take.next(), take.next(), take.next()
-	linear, linearBias := [2]transformer.Param{take.next(), take.next()}, take.next()
+	first, second, bias := take.next(), take.next(), take.next()
 	w0, b0, w1, b1 := take.next(), take.next(), take.next(), take.next()
 	fc := [2]transformer.Param{take.next(), take.next()}
-	bias := [2]transformer.Param{take.next(), take.next()}
-	row := func(m transformer.Param, i int) []float64 { return m.Data[i*m.Cols:][:m.Cols] }
-	features := func(ops []int, node int) (first, second []float64) {
-		if node < 2 {
-			return row(inFirst, node), row(inSecond, node)
-		}
-		return row(op, ops[2*node-4]), row(op, ops[2*node-3])
-	}
-	// gather returns A x, which is for each node the sum over what leads to it.
-	gather := func(x [][]float64, from []int, bias transformer.Param) [][]float64 {
-		out := make([][]float64, len(x))
-		for v := range out {
-			out[v] = append([]float64(nil), bias.Data...)
-		}
-		for e, f := range from {
-			for j, y := range x[f] {
-				out[e/2+2][j] += y
+	fcBias := [2]transformer.Param{take.next(), take.next()}
+	ops := [2][][]float64{times(times(rowsOf(op), first), w0), times(times(rowsOf(op), second), w0)}
+	inputs := [2][][]float64{times(times(rowsOf(inFirst), first), w0), times(times(rowsOf(inSecond), second), w0)}
+	shift := times(rowsOf(bias), w0)[0]
+	return forward{card, func(cell, from []int) [][transformer.Actions]float64 {
+		x := make([][]float64, len(cell)/2+2) // X W0
+		for v := range x {
+			x[v] = append([]float64(nil), shift...)
+			for slot := range 2 {
+				if v < 2 {
+					addTo(x[v], inputs[slot][v])
+				} else {
+					addTo(x[v], ops[slot][cell[2*v-4+slot]])
+				}
 			}
 		}
-		return out
-	}
-	times := func(x [][]float64, w transformer.Param) [][]float64 {
-		out := make([][]float64, len(x))
-		for v := range x {
-			out[v] = make([]float64, w.Cols)
-			addProduct(out[v], x[v], w)
-		}
-		return out
-	}
-	return forward{card, func(ops, from []int) [][transformer.Actions]float64 {
-		x := make([][]float64, len(ops)/2+2)
-		for v := range x {
-			first, second := features(ops, v)
-			x[v] = append([]float64(nil), linearBias.Data...)
-			addProduct(x[v], first, linear[0])
-			addProduct(x[v], second, linear[1])
-		}
-		h := gather(times(x, w0), from, b0)
+		h := gather(x, from, b0)
 		for v := range h {
 			for j := range h[v] {
 				h[v][j] = max(h[v][j], 0)
 			}
 		}
 		h = gather(times(h, w1), from, b1)
-		logits := make([][transformer.Actions]float64, len(ops))
+		logits := make([][transformer.Actions]float64, len(cell))
 		for e := range logits {
-			copy(logits[e][:], bias[e%2].Data)
+			copy(logits[e][:], fcBias[e%2].Data)
 			addProduct(logits[e][:fc[0].Cols], h[e/2+2], fc[e%2])
 		}
 		return logits
 	}}, nil
+}
+
+func rowsOf(m transformer.Param) (rows [][]float64) {
+	for i := range m.Rows {
+		rows = append(rows, m.Data[i*m.Cols:][:m.Cols])
+	}
+	return rows
+}
+
+// times returns x W.
+func times(x [][]float64, w transformer.Param) [][]float64 {
+	out := make([][]float64, len(x))
+	for v := range x {
+		out[v] = make([]float64, w.Cols)
+		addProduct(out[v], x[v], w)
+	}
+	return out
+}
+
+// gather returns A x + b: for each node the sum over what leads to it.
+func gather(x [][]float64, from []int, b transformer.Param) [][]float64 {
+	out := make([][]float64, len(x))
+	for v := range out {
+		out[v] = append([]float64(nil), b.Data...)
+	}
+	for e, f := range from {
+		addTo(out[e/2+2], x[f])
+	}
+	return out
+}
+
+func addTo(y, x []float64) {
+	for j, v := range x {
+		y[j] += v
+	}
 }
