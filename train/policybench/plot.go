@@ -24,14 +24,14 @@ const (
 // style colours the picture; viewers that know no dark scheme take the light
 // one. Dashes tell kinds apart without colours.
 const style = `.bg{fill:#fff}.ink{fill:#1f2328}.dim{fill:#59636e}.bold{font-weight:bold}.grid{stroke:#e1e6eb}.axis{stroke:#8c959f}
-.line{fill:none;stroke-width:2}.k0{stroke:#0b5cad}.k1{stroke:#b54708;stroke-dasharray:7 4}.k2{stroke:#116329;stroke-dasharray:2 3}
-.band{fill-opacity:.16}.b0{fill:#0b5cad}.b1{fill:#b54708}.b2{fill:#116329}
+.line{fill:none;stroke-width:2}.k0{stroke:#0b5cad}.k1{stroke:#b54708;stroke-dasharray:7 4}.k2{stroke:#116329;stroke-dasharray:2 3}.k3{stroke:#8250df;stroke-dasharray:9 3 2 3}
+.band{fill-opacity:.16}.b0{fill:#0b5cad}.b1{fill:#b54708}.b2{fill:#116329}.b3{fill:#8250df}
 @media (prefers-color-scheme:dark){.bg{fill:#161b22}.ink{fill:#e6edf3}.dim{fill:#9ba7b4}.grid{stroke:#2a313a}.axis{stroke:#7d8590}
-.k0{stroke:#58a6ff}.k1{stroke:#f0883e}.k2{stroke:#56d364}.b0{fill:#58a6ff}.b1{fill:#f0883e}.b2{fill:#56d364}}
+.k0{stroke:#58a6ff}.k1{stroke:#f0883e}.k2{stroke:#56d364}.k3{stroke:#d2a8ff}.b0{fill:#58a6ff}.b1{fill:#f0883e}.b2{fill:#56d364}.b3{fill:#d2a8ff}}
 `
 
 // styles is how many kinds look different.
-const styles = 3
+const styles = 4
 
 // WriteCurves draws learning curves as SVG: for each kind the mean over the
 // seeds as a line, and from the lowest to the highest as a band.
