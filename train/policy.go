@@ -128,35 +128,44 @@ type curve struct {
 	written int // of points, in the log
 }
 
-// learn trains all seeds, as many at once as there are cores.
+// learn trains all seeds, side by side.
 func (r *policyRun) learn(ctx context.Context) ([]*Learnt, error) {
+	out := make([]*Learnt, r.Seeds)
+	err := SideBySide(ctx, r.Seeds, func(ctx context.Context, i int) (err error) {
+		out[i], err = r.seed(ctx, i)
+		return err
+	})
+	return out, err
+}
+
+// SideBySide calls f for 0 to n-1, as many at once as there are cores. The first
+// error stops the others, by the context that they get, and is returned.
+func SideBySide(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out, next := make([]*Learnt, r.Seeds), make(chan int)
+	next := make(chan int)
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), r.Seeds) {
+	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
 			for i := range next {
-				l, err := r.seed(ctx, i)
-				if err != nil {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := f(ctx, i); err != nil {
 					cancel(err)
 				}
-				out[i] = l
 			}
 		})
 	}
-	for i := range out {
+	for i := range n {
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	return out, context.Cause(ctx)
+	return context.Cause(ctx)
 }
 
 func (r *policyRun) seed(ctx context.Context, i int) (*Learnt, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	o := LearnOptions{Table: r.table, Rules: r.Rules, Seed: r.Seed + uint64(i), Steps: r.Steps, MaxCost: r.MaxCost, Latency: r.latency}
 	keep := checkpoint{r.Checkpoint, o}
 	var err error

@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/natonnx/natonnx/onnxgraph"
@@ -52,8 +50,8 @@ func (e *KeptError) Error() string { return e.File + ": " + e.Err.Error() }
 
 func (e *KeptError) Unwrap() error { return e.Err }
 
-// trainAll trains every kind with every seed, unless an earlier run did; as many
-// at once as there are cores.
+// trainAll trains every kind with every seed, side by side, unless an earlier run
+// did.
 func (b *bench) trainAll(ctx context.Context) ([][]*training, error) {
 	all := make([][]*training, len(b.Kinds))
 	var missing []**training
@@ -76,7 +74,12 @@ func (b *bench) trainAll(ctx context.Context) ([][]*training, error) {
 			return nil, err
 		}
 	}
-	if err := b.trainSome(ctx, work, missing); err != nil {
+	b.steps = make([]int, len(work))
+	err := train.SideBySide(ctx, len(work), func(ctx context.Context, i int) (err error) {
+		*missing[i], err = b.train(ctx, work, i)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	for k, kind := range b.Kinds {
@@ -86,35 +89,6 @@ func (b *bench) trainAll(ctx context.Context) ([][]*training, error) {
 		b.result.Curves = append(b.result.Curves, newCurve(kind, all[k]))
 	}
 	return all, nil
-}
-
-// trainSome does each piece of work and puts what came of it in its place.
-func (b *bench) trainSome(ctx context.Context, work []conditions, places []**training) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	b.steps = make([]int, len(work))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(work)) {
-		wg.Go(func() {
-			for i := range next {
-				if ctx.Err() != nil {
-					continue
-				}
-				t, err := b.train(ctx, work, i)
-				if err != nil {
-					cancel(err)
-				}
-				*places[i] = t
-			}
-		})
-	}
-	for i := range work {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return context.Cause(ctx)
 }
 
 // progress shows how far the trainings are, of which one has come to a point.
