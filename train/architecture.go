@@ -26,13 +26,13 @@ type Architecture interface {
 }
 
 // GCN is the architecture of [transformer.GCN], with that many features per
-// embedding and per node.
-func GCN(embed, hidden int) Architecture { return gcn{embed, hidden} }
+// embedding and per node, and convolutions.
+func GCN(embed, hidden, rounds int) Architecture { return gcn{embed, hidden, rounds} }
 
-type gcn struct{ embed, hidden int }
+type gcn struct{ embed, hidden, rounds int }
 
 func (g gcn) weights(rng *rand.Rand, rules transformer.Rules) (out []weight) {
-	for _, p := range transformer.GCNParams(rules, g.embed, g.hidden) {
+	for _, p := range transformer.GCNParams(rules, g.embed, g.hidden, g.rounds) {
 		w := weight{p.Name, p.Rows, p.Cols, make([]float32, p.Rows*p.Cols)}
 		for i := range w.data {
 			switch {
@@ -44,7 +44,8 @@ func (g gcn) weights(rng *rand.Rand, rules transformer.Rules) (out []weight) {
 			case p.Name == "fc": // nearly uniform distributions, so that all actions are tried
 				w.data[i] = float32(rng.NormFloat64() / 100)
 			default:
-				w.data[i] = float32((2*rng.Float64() - 1) * math.Sqrt(3/float64(p.Rows)))
+				// Three such terms make a row of the result, and keep its variance.
+				w.data[i] = float32((2*rng.Float64() - 1) / math.Sqrt(float64(p.Rows)))
 			}
 		}
 		out = append(out, w)
@@ -59,13 +60,13 @@ func (g gcn) policy(card transformer.Card, params []transformer.Param) (transfor
 func (g gcn) build(b *builder, from []int) *gorgonia.Node {
 	incoming, outgoing, source, target := b.topology(from)
 	op, input := b.next(), b.next()
-	own := b.mul(b.ops, op)
+	own := b.pick(b.ops, op)
 	x := b.add(b.mix(b.matrix("sum", b.nodes, b.edges, func(v, e int) float64 { return is(v == e/2+2) }), own),
-		b.mul(b.matrix("inputs", b.nodes*b.batch, 1, func(row, _ int) float64 { return is(row < 2*b.batch) }), input))
-	for range 2 {
+		b.pick(b.matrix("inputs", b.nodes*b.batch, 1, func(row, _ int) float64 { return is(row < 2*b.batch) }), input))
+	for range g.rounds {
 		self, in, out, gateIn, gateOut, bias := b.next(), b.next(), b.next(), b.next(), b.next(), b.next()
-		messageIn := b.mix(incoming, b.times(b.mix(source, x), b.mul(b.ops, gateIn)))
-		messageOut := b.mix(outgoing, b.times(b.mix(target, x), b.mul(b.ops, gateOut)))
+		messageIn := b.mix(incoming, b.times(b.mix(source, x), b.pick(b.ops, gateIn)))
+		messageOut := b.mix(outgoing, b.times(b.mix(target, x), b.pick(b.ops, gateOut)))
 		x = b.relu(b.bias(b.add(b.mul(x, self), b.mul(messageIn, in), b.mul(messageOut, out)), bias))
 	}
 	wFrom, wTo, wOwn, bias := b.next(), b.next(), b.next(), b.next()

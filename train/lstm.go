@@ -55,7 +55,7 @@ func (l lstm) weights(rng *rand.Rand, rules transformer.Rules) (out []weight) {
 
 func (l lstm) build(b *builder, from []int) *gorgonia.Node {
 	op, source := b.next(), b.next()
-	x := b.add(b.mul(b.ops, op), b.mul(b.matrix("from", b.edges*b.batch, lstmNodes, func(row, v int) float64 { return is(lstmNode(from[row/b.batch]) == v) }), source))
+	x := b.add(b.pick(b.ops, op), b.pick(b.matrix("from", b.edges*b.batch, lstmNodes, func(row, v int) float64 { return is(lstmNode(from[row/b.batch]) == v) }), source))
 	var fromInput, state [gates]*gorgonia.Node
 	for g := range gates {
 		wx, wh, bias := b.next(), b.next(), b.next()

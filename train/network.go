@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/natonnx/natonnx/engine/cpu"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -46,7 +47,6 @@ type network struct {
 // newNetwork builds the graph over the weights' own memory, so that updating
 // them in place is seen by the next run.
 func newNetwork(a Architecture, weights []weight, from []int, batch int) (*network, error) {
-	useKernels()
 	n := &network{
 		batch: batch, edges: len(from), nodes: len(from)/2 + 2, actions: weights[len(weights)-1].cols,
 		graph: gorgonia.NewGraph(), objective: &objective{},
@@ -56,7 +56,7 @@ func newNetwork(a Architecture, weights []weight, from []int, batch int) (*netwo
 	for _, w := range weights {
 		n.weights = append(n.weights, n.input(w.name, w.rows, w.cols, w.data))
 	}
-	b := &builder{network: n}
+	b := &builder{network: n, team: cpu.NewTeam(1)}
 	n.logits = a.build(b, from)
 	if b.err != nil {
 		return nil, b.err
@@ -111,6 +111,7 @@ func (n *network) gradients(cells [][]int, gradient func(logits, grad []float32)
 type builder struct {
 	*network
 	weight int
+	team   *cpu.Team // of all products: trainings run side by side, so one core each
 	err    error
 }
 
@@ -147,7 +148,22 @@ func (b *builder) apply(op func() (*gorgonia.Node, error)) *gorgonia.Node {
 }
 
 func (b *builder) mul(x, y *gorgonia.Node) *gorgonia.Node {
-	return b.apply(func() (*gorgonia.Node, error) { return gorgonia.Mul(x, y) })
+	return b.product(product{batch: 1}, x, y)
+}
+
+// pick multiplies a constant matrix with weights.
+func (b *builder) pick(m, weights *gorgonia.Node) *gorgonia.Node {
+	return b.product(product{batch: 1, fixed: true}, m, weights)
+}
+
+// mix multiplies a small constant matrix with x seen as one row per node or edge.
+func (b *builder) mix(m, x *gorgonia.Node) *gorgonia.Node {
+	return b.product(product{batch: b.batch, fixed: true}, m, x)
+}
+
+func (b *builder) product(p product, x, y *gorgonia.Node) *gorgonia.Node {
+	p.team = b.team
+	return b.apply(func() (*gorgonia.Node, error) { return gorgonia.ApplyOp(&p, x, y) })
 }
 
 func (b *builder) add(x *gorgonia.Node, more ...*gorgonia.Node) *gorgonia.Node {
@@ -180,21 +196,5 @@ func (b *builder) bias(x, row *gorgonia.Node) *gorgonia.Node {
 		return nil
 	}
 	ones := b.matrix("ones", x.Shape()[0], 1, func(int, int) float64 { return 1 })
-	return b.add(x, b.mul(ones, row))
-}
-
-// mix multiplies a small matrix with x seen as one row per node or edge.
-func (b *builder) mix(m, x *gorgonia.Node) *gorgonia.Node {
-	return b.apply(func() (*gorgonia.Node, error) {
-		cols := x.Shape()[1]
-		wide, err := gorgonia.Reshape(x, tensor.Shape{x.Shape()[0] / b.batch, b.batch * cols})
-		if err != nil {
-			return nil, err
-		}
-		wide, err = gorgonia.Mul(m, wide)
-		if err != nil {
-			return nil, err
-		}
-		return gorgonia.Reshape(wide, tensor.Shape{m.Shape()[0] * b.batch, cols})
-	})
+	return b.add(x, b.pick(ones, row))
 }

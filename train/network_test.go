@@ -7,14 +7,12 @@ import (
 	"slices"
 	"testing"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/gonum"
-
+	"github.com/natonnx/natonnx/engine/cpu"
 	"github.com/natonnx/natonnx/transformer"
 )
 
 // architectures are small ones of each kind.
-var architectures = map[string]Architecture{"gcn": GCN(5, 7), "published": Published(4, 9, 6), "lstm": LSTM(4, 6)}
+var architectures = map[string]Architecture{"gcn": GCN(5, 7, 3), "published": Published(4, 9, 6), "lstm": LSTM(4, 6)}
 
 func randomWeights(a Architecture, seed uint64) []weight {
 	weights := a.weights(rand.New(rand.NewPCG(seed, 1)), transformer.NATPlusPlus)
@@ -168,8 +166,9 @@ func TestPublishedIsBlind(t *testing.T) {
 	}
 }
 
-// Products of all shapes and transpositions against Gonum's.
-func TestKernels(t *testing.T) {
+// Products of all shapes against sums of products, twice: the second run uses the
+// first one's memory.
+func TestProducts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	fill := func(n int) []float32 {
 		x := make([]float32, n)
@@ -183,20 +182,26 @@ func TestKernels(t *testing.T) {
 	for _, m := range []int{1, 6, 33} {
 		for _, n := range []int{1, 5, 48} {
 			for _, k := range []int{1, 8, 40} {
-				for _, tr := range [][2]blas.Transpose{{blas.NoTrans, blas.NoTrans}, {blas.Trans, blas.NoTrans}, {blas.NoTrans, blas.Trans}, {blas.Trans, blas.Trans}} {
-					lda, ldb := k, n
-					if tr[0] == blas.Trans {
-						lda = m
+				for _, trans := range [][2]bool{{false, false}, {true, false}, {false, true}} {
+					p := &product{transA: trans[0], transB: trans[1], batch: 1, team: cpu.NewTeam(1)}
+					stepA, inA, stepB, inB := k, 1, n, 1
+					if p.transA {
+						stepA, inA = 1, m
 					}
-					if tr[1] == blas.Trans {
-						ldb = k
+					if p.transB {
+						stepB, inB = 1, k
 					}
-					a, b, got, want := fill(m*k), fill(k*n), fill(m*n), make([]float32, m*n)
-					kernels{}.Sgemm(tr[0], tr[1], m, n, k, 1, a, lda, b, ldb, 0, got, n)
-					gonum.Implementation{}.Sgemm(tr[0], tr[1], m, n, k, 1, a, lda, b, ldb, 0, want, n)
-					for i := range want {
-						if math.Abs(float64(got[i]-want[i])) > 1e-4 {
-							t.Fatalf("%dx%dx%d, %v: %v at %d, want %v", m, n, k, tr, got[i], i, want[i])
+					for range 2 {
+						a, b, got := fill(m*k), fill(k*n), fill(m*n)
+						p.multiply(got, a, b, m, n, k)
+						for i := range got {
+							want := 0.0
+							for q := range k {
+								want += float64(a[i/n*stepA+q*inA]) * float64(b[q*stepB+i%n*inB])
+							}
+							if math.Abs(float64(got[i])-want) > 1e-4 {
+								t.Fatalf("%dx%dx%d, transposed %v: %v at %d, want %v", m, n, k, trans, got[i], i, want)
+							}
 						}
 					}
 				}

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"hash"
-	"hash/fnv"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -60,8 +59,4 @@ func (*objective) String() string { return "objective" }
 
 func (o *objective) WriteHash(h hash.Hash) { h.Write([]byte(o.String())) }
 
-func (o *objective) Hashcode() uint32 {
-	h := fnv.New32a()
-	o.WriteHash(h)
-	return h.Sum32()
-}
+func (o *objective) Hashcode() uint32 { return hashOf(o) }

@@ -12,7 +12,7 @@ import (
 // someProposals asks a policy with random weights about a few cells, in all writings.
 func someProposals(t *testing.T) (list []*Proposal) {
 	t.Helper()
-	weights := randomWeights(GCN(6, 5), 3)
+	weights := randomWeights(GCN(6, 5, 3), 3)
 	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NATPlusPlus.Name}, params(weights))
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestBestSample(t *testing.T) {
 }
 
 func TestProposerRefuses(t *testing.T) {
-	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NATPlusPlus.Name}, params(randomWeights(GCN(6, 5), 3)))
+	g, err := transformer.NewGCN(transformer.Card{Rules: transformer.NATPlusPlus.Name}, params(randomWeights(GCN(6, 5, 3), 3)))
 	if err != nil {
 		t.Fatal(err)
 	}

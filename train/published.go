@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -54,37 +55,39 @@ func (p published) weights(rng *rand.Rand, rules transformer.Rules) (out []weigh
 	return out
 }
 
+// build has no rows for nodes 0 and 1, which nothing leads to: all before the
+// first ReLU is linear, so sums over edges come first.
 func (p published) build(b *builder, from []int) *gorgonia.Node {
-	own := b.mul(b.ops, b.next())
-	inputFirst, inputSecond := b.next(), b.next()
-	linearFirst, linearSecond, linearBias := b.next(), b.next(), b.next()
-	slot := func(name string, slot int) *gorgonia.Node {
-		return b.matrix(name, b.nodes, b.edges, func(v, e int) float64 { return is(v == e/2+2 && e%2 == slot) })
-	}
-	inputs := b.matrix("inputs", b.nodes*b.batch, 2, func(row, i int) float64 { return is(row/b.batch == i) })
-	x := b.bias(b.add(
-		b.mul(b.add(b.mix(slot("slot0", 0), own), b.mul(inputs, inputFirst)), linearFirst),
-		b.mul(b.add(b.mix(slot("slot1", 1), own), b.mul(inputs, inputSecond)), linearSecond)), linearBias)
-
-	adjacency := b.matrix("adjacency", b.nodes, b.nodes, func(t, f int) (n float64) {
-		for e, source := range from {
-			n += is(e/2+2 == t && source == f)
+	inner := b.edges / 2
+	arrivals := func(source, node int) (n float64) { // edges from a node to an inner one
+		for _, f := range from[2*node:][:2] {
+			n += is(f == source)
 		}
 		return n
-	})
+	}
+	own := b.pick(b.ops, b.next())
+	inputs := b.matrix("inputs", inner*b.batch, 2, func(row, i int) float64 { return arrivals(i, row/b.batch) })
+	received := func(slot int, input *gorgonia.Node) *gorgonia.Node {
+		ops := b.matrix(fmt.Sprint("slot", slot), inner, b.edges, func(v, e int) float64 { return is(e%2 == slot) * arrivals(e/2+2, v) })
+		return b.add(b.mix(ops, own), b.pick(inputs, input))
+	}
+	first, second := received(0, b.next()), received(1, b.next())
+	two := b.matrix("two", inner*b.batch, 1, func(int, int) float64 { return 2 })
+	x := b.add(b.mul(first, b.next()), b.mul(second, b.next()), b.pick(two, b.next()))
+
 	w0, b0, w1, b1 := b.next(), b.next(), b.next(), b.next()
-	h := b.relu(b.bias(b.mix(adjacency, b.mul(x, w0)), b0))
-	h = b.bias(b.mix(adjacency, b.mul(h, w1)), b1)
+	h := b.mul(b.relu(b.bias(b.mul(x, w0), b0)), w1)
+	adjacency := b.matrix("adjacency", inner, inner, func(v, f int) float64 { return arrivals(f+2, v) })
+	fromInputs := b.matrix("from inputs", inner*b.batch, 1, func(row, _ int) float64 { return arrivals(0, row/b.batch) + arrivals(1, row/b.batch) })
+	h = b.bias(b.add(b.mix(adjacency, h), b.pick(fromInputs, b.mul(b.relu(b0), w1))), b1)
 
 	fcFirst, fcSecond, biasFirst, biasSecond := b.next(), b.next(), b.next(), b.next()
-	edge := func(name string, slot int) *gorgonia.Node {
-		return b.matrix(name, b.edges, b.nodes, func(e, v int) float64 { return is(v == e/2+2 && e%2 == slot) })
+	edge := func(slot int, fc, bias *gorgonia.Node) *gorgonia.Node {
+		node := b.matrix(fmt.Sprint("edge", slot), b.edges, inner, func(e, v int) float64 { return is(e == 2*v+slot) })
+		of := b.matrix(fmt.Sprint("of", slot), b.edges*b.batch, 1, func(row, _ int) float64 { return is(row/b.batch%2 == slot) })
+		return b.add(b.mix(node, b.mul(h, fc)), b.pick(of, bias))
 	}
-	of := func(name string, slot int) *gorgonia.Node {
-		return b.matrix(name, b.edges*b.batch, 1, func(row, _ int) float64 { return is(row/b.batch%2 == slot) })
-	}
-	return b.add(b.mul(b.mix(edge("edge0", 0), h), fcFirst), b.mul(b.mix(edge("edge1", 1), h), fcSecond),
-		b.mul(of("of0", 0), biasFirst), b.mul(of("of1", 1), biasSecond))
+	return b.add(edge(0, fcFirst, biasFirst), edge(1, fcSecond, biasSecond))
 }
 
 // policy returns the network as Go code. All before the first ReLU is linear in

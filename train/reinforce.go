@@ -16,9 +16,6 @@ import (
 
 // A Reward says what a transformation is worth: the accuracy of the network
 // with the cell after it minus that with the cell before it, as fractions of 1.
-// The paper's entropy weight of 0.003 is meant for that scale: an edge stays
-// undecided between actions whose accuracies differ by less than about 0.3
-// percentage points, which keeps the policy exploring.
 type Reward interface {
 	Reward(ctx context.Context, before, after cellmap.Form) (float64, error)
 	// Cost returns what a cell costs, in any unit.
@@ -29,14 +26,17 @@ type Reward interface {
 
 // Options say how [Reinforce] trains. Zero numbers take the values in brackets.
 type Options struct {
-	Network Architecture      // [GCN(32, 48)]
+	Network Architecture      // [GCN(32, 48, 2)]
 	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
 	Steps   int     // updates of the weights [8000]
 	Batch   int     // input cells per update: the paper's m [64]
 	Samples int     // transformations per input cell: the paper's n [8]
 	Rate    float64 // of Adam at the first step, falling to 0 along a cosine [0.003]
-	Entropy float64 // weight of the entropy, in nats: the paper's lambda, falling with the rate [0.003]
+	// Entropy is the weight of the entropy, in nats: the paper's lambda, falling
+	// with the rate [0.2 where there are several samples, whose rewards are
+	// compared in units of their deviation; else the paper's 0.003].
+	Entropy float64
 	// MaxCost bounds the mean cost of the transformed cells, as a share of that
 	// of the inputs; 0: no bound. It is kept in the mean over all inputs, by a
 	// price per cost that rises while the bound is broken, and falls else: the
@@ -65,11 +65,17 @@ const defaultSteps = 8000
 
 func (o *Options) defaults() {
 	if o.Network == nil {
-		o.Network = GCN(32, 48)
+		o.Network = GCN(32, 48, 2)
 	}
 	o.Rules = cmp.Or(o.Rules, transformer.NAT)
 	o.Steps, o.Batch, o.Samples = cmp.Or(o.Steps, defaultSteps), cmp.Or(o.Batch, 64), cmp.Or(o.Samples, 8)
-	o.Rate, o.Entropy = cmp.Or(o.Rate, 0.003), cmp.Or(o.Entropy, 0.003)
+	o.Rate = cmp.Or(o.Rate, 0.003)
+	if o.Entropy == 0 {
+		o.Entropy = 0.2
+		if o.Samples == 1 {
+			o.Entropy = 0.003
+		}
+	}
 }
 
 func (o *Options) check(inputs int) error {
@@ -424,6 +430,10 @@ func entropy(p [transformer.Actions]float64) (h float64) {
 	return h
 }
 
+// indifferent is a deviation of rewards that is mostly noise: what training a
+// network anew changes.
+const indifferent = 0.003
+
 // baselineMomentum is the authors': the average forgets in about a hundred steps.
 const baselineMomentum = 0.99
 
@@ -431,14 +441,22 @@ const baselineMomentum = 0.99
 // the mean of its other samples, or the moving average of all rewards where
 // there is but one sample. The average follows the reward; the authors' code
 // lets it follow the advantage, which settles at half the reward (spec 7.3).
+//
+// Where there are several samples, advantages are in units of their deviation:
+// what breaks a cell costs a hundred times what one good choice gains over
+// another, and would else be all that is learnt.
 func (t *trainer) advantages(rewards []float64) []float64 {
 	out, n, mean := make([]float64, len(rewards)), float64(len(rewards)), 0.0
 	for _, r := range rewards {
 		mean += r / n
 	}
+	variance := 0.0
+	for _, r := range rewards {
+		variance += (r - mean) * (r - mean) / n
+	}
 	for s, r := range rewards {
 		if n > 1 {
-			out[s] = (r - mean) * n / (n - 1) // r minus the mean of the others
+			out[s] = (r - mean) * n / (n - 1) / (math.Sqrt(variance) + indifferent) // r minus the mean of the others
 		} else {
 			out[s] = r - t.Baseline
 		}

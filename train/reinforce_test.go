@@ -26,7 +26,7 @@ func someForms(step int) (forms []cellmap.Form) {
 func TestReinforceLearns(t *testing.T) {
 	table := madeUpTable(t)
 	params, err := Reinforce(t.Context(), someForms(7), TableReward{Table: table}, Options{
-		Seed: 1, Steps: 150, Batch: 32, Rate: 0.02, Network: GCN(8, 8),
+		Seed: 1, Steps: 150, Batch: 32, Rate: 0.02, Network: GCN(8, 8, 2),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestReinforceRepeats(t *testing.T) {
 	table := madeUpTable(t)
 	run := func(seed uint64, samples int) ([]transformer.Param, []Progress) {
 		var reports []Progress
-		o := Options{Seed: seed, Steps: 7, Batch: 8, Samples: samples, Network: GCN(4, 5), Every: 3, Report: func(p Progress) error {
+		o := Options{Seed: seed, Steps: 7, Batch: 8, Samples: samples, Network: GCN(4, 5, 2), Every: 3, Report: func(p Progress) error {
 			p.trainer = nil
 			reports = append(reports, p)
 			return nil
@@ -91,7 +91,7 @@ func TestReinforceResumes(t *testing.T) {
 	}
 	for _, published := range []bool{false, true} {
 		var file bytes.Buffer
-		o := Options{Seed: 5, Steps: 9, Batch: 8, Samples: 2, Network: GCN(4, 5), MaxCost: 0.5, Published: published, Every: 5, Report: func(p Progress) error {
+		o := Options{Seed: 5, Steps: 9, Batch: 8, Samples: 2, Network: GCN(4, 5, 2), MaxCost: 0.5, Published: published, Every: 5, Report: func(p Progress) error {
 			if p.Step < 9 {
 				return gob.NewEncoder(&file).Encode(p.State())
 			}
@@ -124,7 +124,7 @@ func TestReinforceKeepsABound(t *testing.T) {
 	table := madeUpTable(t)
 	cost := func(bound float64) (last float64) {
 		_, err := Reinforce(t.Context(), someForms(7), TableReward{Table: table}, Options{
-			Seed: 1, Steps: 800, Batch: 16, Rate: 0.02, Network: GCN(8, 8), MaxCost: bound, Every: 50,
+			Seed: 1, Steps: 800, Batch: 16, Rate: 0.02, Network: GCN(8, 8, 2), MaxCost: bound, Every: 50,
 			Report: func(p Progress) error { last = p.Cost; return nil },
 		})
 		if err != nil {
@@ -155,7 +155,7 @@ func TestReinforceRefuses(t *testing.T) {
 	bad[1].Edges[5].Op = "softmax"
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	small := Options{Steps: 1, Batch: 2, Network: GCN(2, 2)}
+	small := Options{Steps: 1, Batch: 2, Network: GCN(2, 2, 2)}
 	tests := map[string]struct {
 		ctx    context.Context
 		inputs []cellmap.Form
@@ -193,10 +193,21 @@ func TestBaselineFollowsTheReward(t *testing.T) {
 	if math.Abs(tr.Baseline-0.1) > 1e-6 || math.Abs(last[0]) > 1e-6 {
 		t.Errorf("constant reward 0.1: baseline %v, advantage %v, want 0.1 and 0", tr.Baseline, last[0])
 	}
-	got := tr.advantages([]float64{1, 2, 6})
-	for i, want := range []float64{1 - 4, 2 - 3.5, 6 - 1.5} { // minus the mean of the other two
-		if math.Abs(got[i]-want) > 1e-12 {
-			t.Errorf("advantages %v, want %v at %d", got, want, i)
+}
+
+// Of several samples, each is compared with the others, whatever the scale; but
+// differences that are noise stay small.
+func TestAdvantagesOfSamples(t *testing.T) {
+	for _, scale := range []float64{1, 0.01, 1e-5} {
+		got := new(trainer).advantages([]float64{1 * scale, 2 * scale, 6 * scale})
+		deviation := scale * math.Sqrt((4+1+9)/3.)
+		for i, want := range []float64{1 - 4, 2 - 3.5, 6 - 1.5} { // minus the mean of the other two
+			if want *= scale / (deviation + 0.003); math.Abs(got[i]-want) > 1e-12 {
+				t.Errorf("scale %v: advantages %v, want %v at %d", scale, got, want, i)
+			}
+		}
+		if got := math.Abs(got[0]); scale >= 0.01 != (got > 1) {
+			t.Errorf("scale %v: an advantage of size %v", scale, got)
 		}
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/natonnx/natonnx/cellmap"
 )
 
-// A GCN is the two-layer graph convolutional policy of the paper (equation 3,
-// spec section 2) with its faults repaired (spec section 7.1). It is immutable
-// and safe for concurrent use.
+// A GCN is the graph convolutional policy of the paper (equation 3, spec section
+// 2) with its faults repaired (spec section 7.1), and any number of
+// convolutions. It is immutable and safe for concurrent use.
 //
 // With x(o) the embedding of an operation, and every weight a matrix that
 // multiplies from the right:
 //
 //	X[v]  = input                        for the cell's inputs, nodes 0 and 1
 //	X[v]  = x(e0) + x(e1)                for a node with incoming edges e0, e1
-//	H1    = ReLU(conv1(X)), H2 = ReLU(conv2(H1)), where conv(H)[v] =
+//	H1    = ReLU(conv1(X)), H2 = ReLU(conv2(H1)) and so on to H, where conv(H)[v] =
 //	        H[v] Wself + mean over edges e into v   of (H[from(e)] * gin(op(e)))  Win
 //	                   + mean over edges e out of v of (H[to(e)]   * gout(op(e))) Wout + b
-//	logits[e] = ReLU(H2[from(e)] Wfrom + H2[to(e)] Wto + x(op(e)) Wown + b) Wfc + bfc
+//	logits[e] = ReLU(H[from(e)] Wfrom + H[to(e)] Wto + x(op(e)) Wown + b) Wfc + bfc
 //
 // What differs from the published network, and why:
 //   - self weights, and messages against the direction of the edges: without
@@ -61,12 +61,14 @@ type Param struct {
 
 type gcnWeights struct {
 	op, input          []float64
-	layer              [2]convWeights
+	layers             []convWeights
 	from, to, own, mid []float64
 	fc, bias           []float64
 }
 
 type convWeights struct{ self, in, out, gateIn, gateOut, bias []float64 }
+
+const convParams = 6 // weights of a convolution
 
 // The rows of the operation embedding: the operations of NAS-Bench-201.
 var vocabulary = [...]cellmap.Op{
@@ -114,11 +116,12 @@ const maxNodes = 4096
 func (r Rules) Learnt() int { return min(r.Actions, int(ToAvgPool3x3)+1) }
 
 // GCNParams returns the weights of a GCN with that many features per embedding
-// and per node, in their order, with names and dims and no data.
-func GCNParams(rules Rules, embed, hidden int) []Param {
+// and per node, and convolutions, in their order, with names and dims and no data.
+func GCNParams(rules Rules, embed, hidden, rounds int) []Param {
 	ops := len(vocabulary)
 	params := []Param{{Name: "op", Rows: ops, Cols: embed}, {Name: "input", Rows: 1, Cols: embed}}
-	for i, width := range []int{embed, hidden} {
+	width := embed
+	for i := range rounds {
 		layer := fmt.Sprintf("conv%d.", i+1)
 		params = append(params,
 			Param{Name: layer + "self", Rows: width, Cols: hidden},
@@ -128,6 +131,7 @@ func GCNParams(rules Rules, embed, hidden int) []Param {
 			Param{Name: layer + "gate_out", Rows: ops, Cols: width},
 			Param{Name: layer + "bias", Rows: 1, Cols: hidden},
 		)
+		width = hidden
 	}
 	return append(params,
 		Param{Name: "edge.from", Rows: hidden, Cols: hidden},
@@ -150,7 +154,8 @@ func NewGCN(card Card, params []Param) (*GCN, error) {
 		return nil, fmt.Errorf("rules %q, want %s or %s", card.Rules, NAT.Name, NATPlusPlus.Name)
 	}
 	g := &GCN{card: card, rules: rules, params: params, embed: params[0].Cols, hidden: params[2].Cols}
-	want := GCNParams(rules, g.embed, g.hidden)
+	rounds := slices.IndexFunc(params, func(p Param) bool { return p.Name == "edge.from" }) / convParams
+	want := GCNParams(rules, g.embed, g.hidden, max(rounds, 1))
 	if len(params) != len(want) {
 		return nil, fmt.Errorf("%d weights, want %d", len(params), len(want))
 	}
@@ -165,19 +170,19 @@ func NewGCN(card Card, params []Param) (*GCN, error) {
 			}
 		}
 	}
-	g.w = nameWeights(params)
+	g.w = nameWeights(params, max(rounds, 1))
 	return g, nil
 }
 
-func nameWeights(params []Param) (w gcnWeights) {
+func nameWeights(params []Param, rounds int) (w gcnWeights) {
 	next := func() []float64 {
 		p := params[0]
 		params = params[1:]
 		return p.Data
 	}
 	w.op, w.input = next(), next()
-	for i := range w.layer {
-		w.layer[i] = convWeights{self: next(), in: next(), out: next(), gateIn: next(), gateOut: next(), bias: next()}
+	for range rounds {
+		w.layers = append(w.layers, convWeights{self: next(), in: next(), out: next(), gateIn: next(), gateOut: next(), bias: next()})
 	}
 	w.from, w.to, w.own, w.mid = next(), next(), next(), next()
 	w.fc, w.bias = next(), next()
@@ -219,8 +224,10 @@ func (g *GCN) Logits(ctx context.Context, form cellmap.Form) ([][Actions]float64
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", g.card.Name, err)
 	}
-	h := g.convolve(g.w.layer[0], g.embeddings(ops), g.embed, ops, from)
-	h = g.convolve(g.w.layer[1], h, g.hidden, ops, from)
+	h, width := g.embeddings(ops), g.embed
+	for _, w := range g.w.layers {
+		h, width = g.convolve(w, h, width, ops, from), g.hidden
+	}
 	return g.edgeLogits(h, ops, from), nil
 }
 

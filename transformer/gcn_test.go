@@ -19,7 +19,7 @@ func randomGCN(t testing.TB, seed uint64, embed, hidden int) *GCN {
 func randomGCNOf(t testing.TB, rules Rules, seed uint64, embed, hidden int) *GCN {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	params := GCNParams(rules, embed, hidden)
+	params := GCNParams(rules, embed, hidden, 2)
 	for i, p := range params {
 		params[i].Data = make([]float64, p.Rows*p.Cols)
 		for j := range params[i].Data {

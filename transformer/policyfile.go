@@ -92,7 +92,7 @@ func (g *GCN) Model() (*onnxgraph.Model, error) {
 		}
 		b.Init(onnxgraph.NewFloat32s(p.Name, []int64{int64(p.Rows), int64(p.Cols)}, data))
 	}
-	b.graph(g.rules)
+	b.graph(g.rules, len(g.w.layers))
 	return b.Model(g.card.Name + ".onnx")
 }
 
@@ -213,7 +213,11 @@ func readParams(graph *onnxgraph.Graph, rules Rules) ([]Param, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := GCNParams(rules, embed, hidden)
+	rounds := 1
+	for tensors[fmt.Sprintf("conv%d.self", rounds+1)] != nil {
+		rounds++
+	}
+	params := GCNParams(rules, embed, hidden, rounds)
 	for i, p := range params {
 		t := tensors[p.Name]
 		if t == nil {
@@ -257,7 +261,7 @@ func (g *GCN) sameGraph(graph *onnxgraph.Graph) error {
 // A policyBuilder writes the GCN as ONNX operators.
 type policyBuilder struct{ *onnxgraph.Builder }
 
-func (b *policyBuilder) graph(rules Rules) {
+func (b *policyBuilder) graph(rules Rules, rounds int) {
 	edges := onnxgraph.Symbol("edges")
 	b.Input("ops", onnxgraph.Int64, onnxgraph.Shape{edges})
 	b.Input("from", onnxgraph.Int64, onnxgraph.Shape{edges})
@@ -268,7 +272,8 @@ func (b *policyBuilder) graph(rules Rules) {
 	b.node("MatMul", "operations", "target.T", "own")
 	b.node("MatMul", "inputs", "is_input", "input")
 	x := b.node("Add", "x", "operations", "inputs")
-	for _, layer := range []string{"conv1.", "conv2."} {
+	for i := range rounds {
+		layer := fmt.Sprintf("conv%d.", i+1)
 		b.message(layer+"in", "source", x, "incoming")
 		b.message(layer+"out", "target", x, "outgoing")
 		b.node("MatMul", layer+"kept", x, layer+"self")

@@ -165,7 +165,7 @@ func decides(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args)-1 > rules.Learnt() {
 		rules = transformer.NATPlusPlus
 	}
-	params := transformer.GCNParams(rules, 1, 1)
+	params := transformer.GCNParams(rules, 1, 1, 2)
 	for i, p := range params {
 		params[i].Data = make([]float64, p.Rows*p.Cols)
 	}

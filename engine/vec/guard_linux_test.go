@@ -52,6 +52,7 @@ func TestMemoryBeyondIsNotTouched(t *testing.T) {
 				}
 				Sum(s[0])
 				Dot(s[0], s[1])
+				Dot4(s[0], [4][]float32(s[:4]))
 				MaxOf(s[0])
 				FirstNonFinite(s[0])
 				use.addTo(a, s[0])

@@ -7,12 +7,14 @@ import "github.com/natonnx/natonnx/engine/cpu"
 type kernels struct {
 	add, sub, mul, div, max, min func(dst, a, b []float32)
 	scale, offset, axpy          func(dst, a []float32, s float32)
+	mix4, addMix4                func(dst, a, b, c, d []float32, sa, sb, sc, sd float32)
 	fill                         func(dst []float32, s float32)
 	clamp                        func(dst, a []float32, lo, hi float32)
 	clampGrad, addClampGrad      func(dx, dy, v []float32, lo, hi float32)
 
 	sum    func(a []float32) float64
 	dot    func(a, b []float32) float64
+	dot4   func(a, b, c, d, e []float32) (ab, ac, ad, ae float32)
 	maxOf  func(a []float32) float32
 	finite func(a []float32) int // how many elements stand before the first NaN or infinity
 

@@ -16,10 +16,10 @@ func at(level cpu.Level) *kernels {
 
 var avx2 = kernels{
 	add: addAVX2, sub: subAVX2, mul: mulAVX2, div: divAVX2, max: maxAVX2, min: minAVX2,
-	scale: scaleAVX2, offset: offsetAVX2, axpy: axpyAVX2, fill: fillAVX2,
+	scale: scaleAVX2, offset: offsetAVX2, axpy: axpyAVX2, mix4: mix4AVX2, addMix4: addMix4AVX2, fill: fillAVX2,
 	clamp: clampAVX2, clampGrad: clampGradAVX2, addClampGrad: addClampGradAVX2,
 
-	sum: sumAVX2, dot: dotAVX2, maxOf: maxOfAVX2, finite: scan(finiteAVX2),
+	sum: sumAVX2, dot: dotAVX2, dot4: dot4AVX2, maxOf: maxOfAVX2, finite: scan(finiteAVX2),
 
 	affine: affineAVX2, affineAdd: affineAddAVX2, addTo: addToAVX2, moments: momentsAVX2,
 	normSums: normSumsAVX2, normGrad: normGradAVX2, tile: tile,
@@ -31,10 +31,10 @@ var avx2 = kernels{
 
 var avx512 = kernels{
 	add: addAVX512, sub: subAVX512, mul: mulAVX512, div: divAVX512, max: maxAVX512, min: minAVX512,
-	scale: scaleAVX512, offset: offsetAVX512, axpy: axpyAVX512, fill: fillAVX512,
+	scale: scaleAVX512, offset: offsetAVX512, axpy: axpyAVX512, mix4: mix4AVX512, addMix4: addMix4AVX512, fill: fillAVX512,
 	clamp: clampAVX512, clampGrad: clampGradAVX512, addClampGrad: addClampGradAVX512,
 
-	sum: sumAVX512, dot: dotAVX512, maxOf: maxOfAVX512, finite: scan(finiteAVX512),
+	sum: sumAVX512, dot: dotAVX512, dot4: dot4AVX512, maxOf: maxOfAVX512, finite: scan(finiteAVX512),
 
 	affine: affineAVX512, affineAdd: affineAddAVX512, addTo: addToAVX512, moments: momentsAVX512,
 	normSums: normSumsAVX512, normGrad: normGradAVX512, tile: tile,

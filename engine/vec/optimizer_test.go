@@ -3,6 +3,8 @@ package vec
 import (
 	"slices"
 	"testing"
+
+	"github.com/natonnx/natonnx/engine/cpu"
 )
 
 // TestOptimizersAreThoseOfPyTorch: the weights are what PyTorch 1.13 prints for
@@ -47,6 +49,27 @@ func TestOptimizersAreThoseOfPyTorch(t *testing.T) {
 					t.Errorf("%s: weight %d is %v, want %v", o.name, i, w[i], o.want[i%3])
 				}
 			}
+		}
+	})
+}
+
+// Numbers too small for full precision become 0 in weights, and nowhere else.
+func TestOptimizersFlush(t *testing.T) {
+	const tiny = 1e-40
+	eachLevel(t, func(t *testing.T) {
+		w, m, v, g := slices.Repeat([]float32{tiny}, 20), make([]float32, 20), make([]float32, 20), make([]float32, 20)
+		Adam(w, m, v, g, 0.1, 0.9, 0.999, 1e-8, 0, 1)
+		velocity := slices.Repeat([]float32{tiny}, 20)
+		SGD(slices.Repeat([]float32{1}, 20), velocity, g, 0.1, 0.9, 0, false)
+		for _, x := range slices.Concat(w, velocity) {
+			if x != 0 && use != at(cpu.Portable) {
+				t.Fatalf("%v, want 0", x)
+			}
+		}
+		sum := slices.Repeat([]float32{tiny}, 20)
+		Add(sum, sum, sum)
+		if half := sum[0] / 2; sum[0] == 0 || half == 0 {
+			t.Errorf("twice %v is %v, half of which is %v", float32(tiny), sum[0], half)
 		}
 	})
 }

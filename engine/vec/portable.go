@@ -49,6 +49,16 @@ var portable = kernels{
 			dst[i] += a[i] * s
 		}
 	},
+	mix4: func(dst, a, b, c, d []float32, sa, sb, sc, sd float32) {
+		for i := range dst {
+			dst[i] = a[i]*sa + b[i]*sb + c[i]*sc + d[i]*sd
+		}
+	},
+	addMix4: func(dst, a, b, c, d []float32, sa, sb, sc, sd float32) {
+		for i := range dst {
+			dst[i] += a[i]*sa + b[i]*sb + c[i]*sc + d[i]*sd
+		}
+	},
 	fill: func(dst []float32, s float32) {
 		for i := range dst {
 			dst[i] = s
@@ -76,6 +86,15 @@ var portable = kernels{
 			s += float64(v)
 		}
 		return s
+	},
+	dot4: func(a, b, c, d, e []float32) (ab, ac, ad, ae float32) {
+		for i, x := range a {
+			ab += x * b[i]
+			ac += x * c[i]
+			ad += x * d[i]
+			ae += x * e[i]
+		}
+		return ab, ac, ad, ae
 	},
 	dot: func(a, b []float32) float64 {
 		s := 0.0

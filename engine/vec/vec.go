@@ -67,6 +67,18 @@ func Axpy(dst []float32, s float32, a []float32) {
 	use.axpy(dst[:n], a[:n], s)
 }
 
+// Mix4 sets dst to the sum of four slices, each times its number.
+func Mix4(dst []float32, s [4]float32, a [4][]float32) {
+	n := min(len(dst), len(a[0]), len(a[1]), len(a[2]), len(a[3]))
+	use.mix4(dst[:n], a[0][:n], a[1][:n], a[2][:n], a[3][:n], s[0], s[1], s[2], s[3])
+}
+
+// AddMix4 adds to dst what [Mix4] sets it to.
+func AddMix4(dst []float32, s [4]float32, a [4][]float32) {
+	n := min(len(dst), len(a[0]), len(a[1]), len(a[2]), len(a[3]))
+	use.addMix4(dst[:n], a[0][:n], a[1][:n], a[2][:n], a[3][:n], s[0], s[1], s[2], s[3])
+}
+
 // Fill sets every element of dst to s.
 func Fill(dst []float32, s float32) { use.fill(dst, s) }
 
@@ -98,6 +110,13 @@ func Sum(a []float32) float64 { return use.sum(a) }
 func Dot(a, b []float32) float64 {
 	n := min(len(a), len(b))
 	return use.dot(a[:n], b[:n])
+}
+
+// Dot4 returns the products of a with four slices, in single precision.
+func Dot4(a []float32, b [4][]float32) (out [4]float32) {
+	n := min(len(a), len(b[0]), len(b[1]), len(b[2]), len(b[3]))
+	out[0], out[1], out[2], out[3] = use.dot4(a[:n], b[0][:n], b[1][:n], b[2][:n], b[3][:n])
+	return out
 }
 
 // MaxOf returns the largest element: NaN if there is one, -Inf if a is empty.

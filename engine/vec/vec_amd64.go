@@ -32,6 +32,12 @@ func offsetAVX2(dst []float32, a []float32, s float32)
 func axpyAVX2(dst []float32, a []float32, s float32)
 
 //go:noescape
+func mix4AVX2(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+
+//go:noescape
+func addMix4AVX2(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+
+//go:noescape
 func fillAVX2(dst []float32, s float32)
 
 //go:noescape
@@ -62,12 +68,6 @@ func normSumsAVX2(sum []float64, products []float64, g []float32, x []float32, m
 func normGradAVX2(dx []float32, g []float32, x []float32, mean []float32, byG []float32, byX []float32, constant []float32)
 
 //go:noescape
-func sgdAVX2(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
-
-//go:noescape
-func adamAVX2(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
-
-//go:noescape
 func expAVX2(dst []float32, a []float32)
 
 //go:noescape
@@ -92,6 +92,12 @@ func tanhGradAVX2(dx []float32, dy []float32, y []float32)
 func hardSwishGradAVX2(dx []float32, dy []float32, x []float32)
 
 //go:noescape
+func sgdAVX2(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
+
+//go:noescape
+func adamAVX2(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
+
+//go:noescape
 func sumAVX2(a []float32) float64
 
 //go:noescape
@@ -99,6 +105,9 @@ func dotAVX2(a []float32, b []float32) float64
 
 //go:noescape
 func maxOfAVX2(a []float32) float32
+
+//go:noescape
+func dot4AVX2(a []float32, b []float32, c []float32, d []float32, e []float32) (ab float32, ac float32, ad float32, ae float32)
 
 //go:noescape
 func finiteAVX2(a []float32) int
@@ -131,6 +140,12 @@ func offsetAVX512(dst []float32, a []float32, s float32)
 func axpyAVX512(dst []float32, a []float32, s float32)
 
 //go:noescape
+func mix4AVX512(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+
+//go:noescape
+func addMix4AVX512(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+
+//go:noescape
 func fillAVX512(dst []float32, s float32)
 
 //go:noescape
@@ -161,12 +176,6 @@ func normSumsAVX512(sum []float64, products []float64, g []float32, x []float32,
 func normGradAVX512(dx []float32, g []float32, x []float32, mean []float32, byG []float32, byX []float32, constant []float32)
 
 //go:noescape
-func sgdAVX512(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
-
-//go:noescape
-func adamAVX512(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
-
-//go:noescape
 func expAVX512(dst []float32, a []float32)
 
 //go:noescape
@@ -191,6 +200,12 @@ func tanhGradAVX512(dx []float32, dy []float32, y []float32)
 func hardSwishGradAVX512(dx []float32, dy []float32, x []float32)
 
 //go:noescape
+func sgdAVX512(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
+
+//go:noescape
+func adamAVX512(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
+
+//go:noescape
 func sumAVX512(a []float32) float64
 
 //go:noescape
@@ -198,6 +213,9 @@ func dotAVX512(a []float32, b []float32) float64
 
 //go:noescape
 func maxOfAVX512(a []float32) float32
+
+//go:noescape
+func dot4AVX512(a []float32, b []float32, c []float32, d []float32, e []float32) (ab float32, ac float32, ad float32, ae float32)
 
 //go:noescape
 func finiteAVX512(a []float32) int

@@ -610,6 +610,174 @@ done:
 	VZEROUPPER
 	RET
 
+// func mix4AVX2(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+// Requires: AVX, FMA3
+TEXT ·mix4AVX2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         a_base+24(FP), CX
+	MOVQ         b_base+48(FP), DX
+	MOVQ         c_base+72(FP), BX
+	MOVQ         d_base+96(FP), SI
+	MOVQ         d_len+104(FP), DI
+	VBROADCASTSS sa+120(FP), Y0
+	VBROADCASTSS sb+124(FP), Y1
+	VBROADCASTSS sc+128(FP), Y2
+	VBROADCASTSS sd+132(FP), Y3
+	XORQ         R8, R8
+	LEAQ         16(R8), R9
+	CMPQ         R9, DI
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS     (CX)(R8*4), Y4
+	VMOVUPS     (DX)(R8*4), Y5
+	VMOVUPS     (BX)(R8*4), Y6
+	VMOVUPS     (SI)(R8*4), Y7
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y1, Y5, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VFMADD231PS Y3, Y7, Y4
+	VMOVUPS     Y4, (AX)(R8*4)
+	VMOVUPS     32(CX)(R8*4), Y4
+	VMOVUPS     32(DX)(R8*4), Y5
+	VMOVUPS     32(BX)(R8*4), Y6
+	VMOVUPS     32(SI)(R8*4), Y7
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y1, Y5, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VFMADD231PS Y3, Y7, Y4
+	VMOVUPS     Y4, 32(AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x10, R9
+	CMPQ        R9, DI
+	JLE         blocks
+
+blocksDone:
+	LEAQ 8(R8), R9
+	CMPQ R9, DI
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS     (CX)(R8*4), Y4
+	VMOVUPS     (DX)(R8*4), Y5
+	VMOVUPS     (BX)(R8*4), Y6
+	VMOVUPS     (SI)(R8*4), Y7
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y1, Y5, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VFMADD231PS Y3, Y7, Y4
+	VMOVUPS     Y4, (AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x08, R9
+	CMPQ        R9, DI
+	JLE         vectors
+
+vectorsDone:
+	SUBQ        R8, DI
+	JZ          done
+	LEAQ        signs<>+0(SB), R9
+	NEGQ        DI
+	VMOVUPS     32(R9)(DI*4), Y4
+	VMASKMOVPS  (CX)(R8*4), Y4, Y5
+	VMASKMOVPS  (DX)(R8*4), Y4, Y6
+	VMASKMOVPS  (BX)(R8*4), Y4, Y7
+	VMASKMOVPS  (SI)(R8*4), Y4, Y8
+	VMULPS      Y0, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VFMADD231PS Y2, Y7, Y0
+	VFMADD231PS Y3, Y8, Y0
+	VMASKMOVPS  Y0, Y4, (AX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func addMix4AVX2(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+// Requires: AVX, FMA3
+TEXT ·addMix4AVX2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         a_base+24(FP), CX
+	MOVQ         b_base+48(FP), DX
+	MOVQ         c_base+72(FP), BX
+	MOVQ         d_base+96(FP), SI
+	MOVQ         d_len+104(FP), DI
+	VBROADCASTSS sa+120(FP), Y0
+	VBROADCASTSS sb+124(FP), Y1
+	VBROADCASTSS sc+128(FP), Y2
+	VBROADCASTSS sd+132(FP), Y3
+	XORQ         R8, R8
+	LEAQ         16(R8), R9
+	CMPQ         R9, DI
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS     (CX)(R8*4), Y4
+	VMOVUPS     (DX)(R8*4), Y5
+	VMOVUPS     (BX)(R8*4), Y6
+	VMOVUPS     (SI)(R8*4), Y7
+	VMOVUPS     (AX)(R8*4), Y8
+	VFMADD231PS Y0, Y4, Y8
+	VFMADD231PS Y1, Y5, Y8
+	VFMADD231PS Y2, Y6, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VMOVUPS     Y8, (AX)(R8*4)
+	VMOVUPS     32(CX)(R8*4), Y4
+	VMOVUPS     32(DX)(R8*4), Y5
+	VMOVUPS     32(BX)(R8*4), Y6
+	VMOVUPS     32(SI)(R8*4), Y7
+	VMOVUPS     32(AX)(R8*4), Y8
+	VFMADD231PS Y0, Y4, Y8
+	VFMADD231PS Y1, Y5, Y8
+	VFMADD231PS Y2, Y6, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VMOVUPS     Y8, 32(AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x10, R9
+	CMPQ        R9, DI
+	JLE         blocks
+
+blocksDone:
+	LEAQ 8(R8), R9
+	CMPQ R9, DI
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS     (CX)(R8*4), Y4
+	VMOVUPS     (DX)(R8*4), Y5
+	VMOVUPS     (BX)(R8*4), Y6
+	VMOVUPS     (SI)(R8*4), Y7
+	VMOVUPS     (AX)(R8*4), Y8
+	VFMADD231PS Y0, Y4, Y8
+	VFMADD231PS Y1, Y5, Y8
+	VFMADD231PS Y2, Y6, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VMOVUPS     Y8, (AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x08, R9
+	CMPQ        R9, DI
+	JLE         vectors
+
+vectorsDone:
+	SUBQ        R8, DI
+	JZ          done
+	LEAQ        signs<>+0(SB), R9
+	NEGQ        DI
+	VMOVUPS     32(R9)(DI*4), Y4
+	VMASKMOVPS  (CX)(R8*4), Y4, Y5
+	VMASKMOVPS  (DX)(R8*4), Y4, Y6
+	VMASKMOVPS  (BX)(R8*4), Y4, Y7
+	VMASKMOVPS  (SI)(R8*4), Y4, Y8
+	VMASKMOVPS  (AX)(R8*4), Y4, Y9
+	VFMADD231PS Y0, Y5, Y9
+	VFMADD231PS Y1, Y6, Y9
+	VFMADD231PS Y2, Y7, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VMASKMOVPS  Y9, Y4, (AX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
 // func fillAVX2(dst []float32, s float32)
 // Requires: AVX
 TEXT ·fillAVX2(SB), NOSPLIT, $0-28
@@ -1384,165 +1552,6 @@ vectorsDone:
 	VFMADD231PS Y5, Y2, Y6
 	VFMADD231PS Y4, Y1, Y6
 	VMASKMOVPS  Y6, Y0, (AX)(R10*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func sgdAVX2(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
-// Requires: AVX, FMA3
-TEXT ·sgdAVX2(SB), NOSPLIT, $0-92
-	MOVQ         w_base+0(FP), AX
-	MOVQ         v_base+24(FP), CX
-	MOVQ         g_base+48(FP), DX
-	MOVQ         g_len+56(FP), BX
-	VBROADCASTSS lr+72(FP), Y0
-	VBROADCASTSS momentum+76(FP), Y1
-	VBROADCASTSS decay+80(FP), Y2
-	VBROADCASTSS byV+84(FP), Y3
-	VBROADCASTSS byG+88(FP), Y4
-	XORQ         SI, SI
-	LEAQ         16(SI), DI
-	CMPQ         DI, BX
-	JGT          blocksDone
-
-blocks:
-	VMOVUPS      (DX)(SI*4), Y5
-	VMOVUPS      (AX)(SI*4), Y6
-	VMOVUPS      (CX)(SI*4), Y7
-	VFMADD231PS  Y6, Y2, Y5
-	VFMADD213PS  Y5, Y1, Y7
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  Y3, Y7, Y5
-	VFNMADD231PS Y5, Y0, Y6
-	VMOVUPS      Y6, (AX)(SI*4)
-	VMOVUPS      Y7, (CX)(SI*4)
-	VMOVUPS      32(DX)(SI*4), Y5
-	VMOVUPS      32(AX)(SI*4), Y6
-	VMOVUPS      32(CX)(SI*4), Y7
-	VFMADD231PS  Y6, Y2, Y5
-	VFMADD213PS  Y5, Y1, Y7
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  Y3, Y7, Y5
-	VFNMADD231PS Y5, Y0, Y6
-	VMOVUPS      Y6, 32(AX)(SI*4)
-	VMOVUPS      Y7, 32(CX)(SI*4)
-	MOVQ         DI, SI
-	ADDQ         $0x10, DI
-	CMPQ         DI, BX
-	JLE          blocks
-
-blocksDone:
-	LEAQ 8(SI), DI
-	CMPQ DI, BX
-	JGT  vectorsDone
-
-vectors:
-	VMOVUPS      (DX)(SI*4), Y5
-	VMOVUPS      (AX)(SI*4), Y6
-	VMOVUPS      (CX)(SI*4), Y7
-	VFMADD231PS  Y6, Y2, Y5
-	VFMADD213PS  Y5, Y1, Y7
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  Y3, Y7, Y5
-	VFNMADD231PS Y5, Y0, Y6
-	VMOVUPS      Y6, (AX)(SI*4)
-	VMOVUPS      Y7, (CX)(SI*4)
-	MOVQ         DI, SI
-	ADDQ         $0x08, DI
-	CMPQ         DI, BX
-	JLE          vectors
-
-vectorsDone:
-	SUBQ         SI, BX
-	JZ           done
-	LEAQ         signs<>+0(SB), DI
-	NEGQ         BX
-	VMOVUPS      32(DI)(BX*4), Y5
-	VMASKMOVPS   (DX)(SI*4), Y5, Y6
-	VMASKMOVPS   (AX)(SI*4), Y5, Y7
-	VMASKMOVPS   (CX)(SI*4), Y5, Y8
-	VFMADD231PS  Y7, Y2, Y6
-	VFMADD213PS  Y6, Y1, Y8
-	VMULPS       Y4, Y6, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VFNMADD231PS Y1, Y0, Y7
-	VMASKMOVPS   Y7, Y5, (AX)(SI*4)
-	VMASKMOVPS   Y8, Y5, (CX)(SI*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func adamAVX2(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
-// Requires: AVX, FMA3
-TEXT ·adamAVX2(SB), NOSPLIT, $0-128
-	MOVQ         w_base+0(FP), AX
-	MOVQ         m_base+24(FP), CX
-	MOVQ         v_base+48(FP), DX
-	MOVQ         g_base+72(FP), BX
-	MOVQ         g_len+80(FP), SI
-	VBROADCASTSS decay+96(FP), Y0
-	VBROADCASTSS keepM+100(FP), Y1
-	VBROADCASTSS takeM+104(FP), Y2
-	VBROADCASTSS keepV+108(FP), Y3
-	VBROADCASTSS takeV+112(FP), Y4
-	VBROADCASTSS rate+116(FP), Y5
-	VBROADCASTSS root+120(FP), Y6
-	VBROADCASTSS eps+124(FP), Y7
-	XORQ         DI, DI
-	LEAQ         8(DI), R8
-	CMPQ         R8, SI
-	JGT          blocksDone
-
-blocks:
-	VMOVUPS     (BX)(DI*4), Y8
-	VMOVUPS     (AX)(DI*4), Y9
-	VMOVUPS     (CX)(DI*4), Y10
-	VMOVUPS     (DX)(DI*4), Y11
-	VFMADD231PS Y9, Y0, Y8
-	VMULPS      Y2, Y8, Y12
-	VFMADD213PS Y12, Y1, Y10
-	VMULPS      Y8, Y8, Y8
-	VMULPS      Y4, Y8, Y8
-	VFMADD213PS Y8, Y3, Y11
-	VSQRTPS     Y11, Y8
-	VFMADD213PS Y7, Y6, Y8
-	VMULPS      Y5, Y10, Y12
-	VDIVPS      Y8, Y12, Y8
-	VSUBPS      Y8, Y9, Y8
-	VMOVUPS     Y8, (AX)(DI*4)
-	VMOVUPS     Y10, (CX)(DI*4)
-	VMOVUPS     Y11, (DX)(DI*4)
-	MOVQ        R8, DI
-	ADDQ        $0x08, R8
-	CMPQ        R8, SI
-	JLE         blocks
-
-blocksDone:
-	SUBQ        DI, SI
-	JZ          done
-	LEAQ        signs<>+0(SB), R8
-	NEGQ        SI
-	VMOVUPS     32(R8)(SI*4), Y8
-	VMASKMOVPS  (BX)(DI*4), Y8, Y9
-	VMASKMOVPS  (AX)(DI*4), Y8, Y10
-	VMASKMOVPS  (CX)(DI*4), Y8, Y11
-	VMASKMOVPS  (DX)(DI*4), Y8, Y12
-	VFMADD231PS Y10, Y0, Y9
-	VMULPS      Y2, Y9, Y0
-	VFMADD213PS Y0, Y1, Y11
-	VMULPS      Y9, Y9, Y0
-	VMULPS      Y4, Y0, Y0
-	VFMADD213PS Y0, Y3, Y12
-	VSQRTPS     Y12, Y0
-	VFMADD213PS Y7, Y6, Y0
-	VMULPS      Y5, Y11, Y1
-	VDIVPS      Y0, Y1, Y0
-	VSUBPS      Y0, Y10, Y0
-	VMASKMOVPS  Y0, Y8, (AX)(DI*4)
-	VMASKMOVPS  Y11, Y8, (CX)(DI*4)
-	VMASKMOVPS  Y12, Y8, (DX)(DI*4)
 
 done:
 	VZEROUPPER
@@ -2788,6 +2797,177 @@ GLOBL cc0400000<>(SB), RODATA|NOPTR, $4
 DATA c40400000<>+0(SB)/4, $0x40400000
 GLOBL c40400000<>(SB), RODATA|NOPTR, $4
 
+// func sgdAVX2(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
+// Requires: AVX, FMA3
+TEXT ·sgdAVX2(SB), NOSPLIT, $16-92
+	MOVQ         w_base+0(FP), AX
+	MOVQ         v_base+24(FP), CX
+	MOVQ         g_base+48(FP), DX
+	MOVQ         g_len+56(FP), BX
+	VBROADCASTSS lr+72(FP), Y0
+	VBROADCASTSS momentum+76(FP), Y1
+	VBROADCASTSS decay+80(FP), Y2
+	VBROADCASTSS byV+84(FP), Y3
+	VBROADCASTSS byG+88(FP), Y4
+	VSTMXCSR     (SP)
+	MOVL         (SP), SI
+	ORL          $0x00008040, SI
+	MOVL         SI, 8(SP)
+	VLDMXCSR     8(SP)
+	XORQ         SI, SI
+	LEAQ         16(SI), DI
+	CMPQ         DI, BX
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS      (DX)(SI*4), Y5
+	VMOVUPS      (AX)(SI*4), Y6
+	VMOVUPS      (CX)(SI*4), Y7
+	VFMADD231PS  Y6, Y2, Y5
+	VFMADD213PS  Y5, Y1, Y7
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  Y3, Y7, Y5
+	VFNMADD231PS Y5, Y0, Y6
+	VMOVUPS      Y6, (AX)(SI*4)
+	VMOVUPS      Y7, (CX)(SI*4)
+	VMOVUPS      32(DX)(SI*4), Y5
+	VMOVUPS      32(AX)(SI*4), Y6
+	VMOVUPS      32(CX)(SI*4), Y7
+	VFMADD231PS  Y6, Y2, Y5
+	VFMADD213PS  Y5, Y1, Y7
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  Y3, Y7, Y5
+	VFNMADD231PS Y5, Y0, Y6
+	VMOVUPS      Y6, 32(AX)(SI*4)
+	VMOVUPS      Y7, 32(CX)(SI*4)
+	MOVQ         DI, SI
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JLE          blocks
+
+blocksDone:
+	LEAQ 8(SI), DI
+	CMPQ DI, BX
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS      (DX)(SI*4), Y5
+	VMOVUPS      (AX)(SI*4), Y6
+	VMOVUPS      (CX)(SI*4), Y7
+	VFMADD231PS  Y6, Y2, Y5
+	VFMADD213PS  Y5, Y1, Y7
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  Y3, Y7, Y5
+	VFNMADD231PS Y5, Y0, Y6
+	VMOVUPS      Y6, (AX)(SI*4)
+	VMOVUPS      Y7, (CX)(SI*4)
+	MOVQ         DI, SI
+	ADDQ         $0x08, DI
+	CMPQ         DI, BX
+	JLE          vectors
+
+vectorsDone:
+	SUBQ         SI, BX
+	JZ           done
+	LEAQ         signs<>+0(SB), DI
+	NEGQ         BX
+	VMOVUPS      32(DI)(BX*4), Y5
+	VMASKMOVPS   (DX)(SI*4), Y5, Y6
+	VMASKMOVPS   (AX)(SI*4), Y5, Y7
+	VMASKMOVPS   (CX)(SI*4), Y5, Y8
+	VFMADD231PS  Y7, Y2, Y6
+	VFMADD213PS  Y6, Y1, Y8
+	VMULPS       Y4, Y6, Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VFNMADD231PS Y1, Y0, Y7
+	VMASKMOVPS   Y7, Y5, (AX)(SI*4)
+	VMASKMOVPS   Y8, Y5, (CX)(SI*4)
+
+done:
+	VLDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adamAVX2(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
+// Requires: AVX, FMA3
+TEXT ·adamAVX2(SB), NOSPLIT, $16-128
+	MOVQ         w_base+0(FP), AX
+	MOVQ         m_base+24(FP), CX
+	MOVQ         v_base+48(FP), DX
+	MOVQ         g_base+72(FP), BX
+	MOVQ         g_len+80(FP), SI
+	VBROADCASTSS decay+96(FP), Y0
+	VBROADCASTSS keepM+100(FP), Y1
+	VBROADCASTSS takeM+104(FP), Y2
+	VBROADCASTSS keepV+108(FP), Y3
+	VBROADCASTSS takeV+112(FP), Y4
+	VBROADCASTSS rate+116(FP), Y5
+	VBROADCASTSS root+120(FP), Y6
+	VBROADCASTSS eps+124(FP), Y7
+	VSTMXCSR     (SP)
+	MOVL         (SP), DI
+	ORL          $0x00008040, DI
+	MOVL         DI, 8(SP)
+	VLDMXCSR     8(SP)
+	XORQ         DI, DI
+	LEAQ         8(DI), R8
+	CMPQ         R8, SI
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS     (BX)(DI*4), Y8
+	VMOVUPS     (AX)(DI*4), Y9
+	VMOVUPS     (CX)(DI*4), Y10
+	VMOVUPS     (DX)(DI*4), Y11
+	VFMADD231PS Y9, Y0, Y8
+	VMULPS      Y2, Y8, Y12
+	VFMADD213PS Y12, Y1, Y10
+	VMULPS      Y8, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VFMADD213PS Y8, Y3, Y11
+	VSQRTPS     Y11, Y8
+	VFMADD213PS Y7, Y6, Y8
+	VMULPS      Y5, Y10, Y12
+	VDIVPS      Y8, Y12, Y8
+	VSUBPS      Y8, Y9, Y8
+	VMOVUPS     Y8, (AX)(DI*4)
+	VMOVUPS     Y10, (CX)(DI*4)
+	VMOVUPS     Y11, (DX)(DI*4)
+	MOVQ        R8, DI
+	ADDQ        $0x08, R8
+	CMPQ        R8, SI
+	JLE         blocks
+
+blocksDone:
+	SUBQ        DI, SI
+	JZ          done
+	LEAQ        signs<>+0(SB), R8
+	NEGQ        SI
+	VMOVUPS     32(R8)(SI*4), Y8
+	VMASKMOVPS  (BX)(DI*4), Y8, Y9
+	VMASKMOVPS  (AX)(DI*4), Y8, Y10
+	VMASKMOVPS  (CX)(DI*4), Y8, Y11
+	VMASKMOVPS  (DX)(DI*4), Y8, Y12
+	VFMADD231PS Y10, Y0, Y9
+	VMULPS      Y2, Y9, Y0
+	VFMADD213PS Y0, Y1, Y11
+	VMULPS      Y9, Y9, Y0
+	VMULPS      Y4, Y0, Y0
+	VFMADD213PS Y0, Y3, Y12
+	VSQRTPS     Y12, Y0
+	VFMADD213PS Y7, Y6, Y0
+	VMULPS      Y5, Y11, Y1
+	VDIVPS      Y0, Y1, Y0
+	VSUBPS      Y0, Y10, Y0
+	VMASKMOVPS  Y0, Y8, (AX)(DI*4)
+	VMASKMOVPS  Y11, Y8, (CX)(DI*4)
+	VMASKMOVPS  Y12, Y8, (DX)(DI*4)
+
+done:
+	VLDMXCSR (SP)
+	VZEROUPPER
+	RET
+
 // func sumAVX2(a []float32) float64
 // Requires: AVX, AVX2, SSE2
 TEXT ·sumAVX2(SB), NOSPLIT, $0-32
@@ -3039,6 +3219,124 @@ done:
 
 DATA cff800000<>+0(SB)/4, $0xff800000
 GLOBL cff800000<>(SB), RODATA|NOPTR, $4
+
+// func dot4AVX2(a []float32, b []float32, c []float32, d []float32, e []float32) (ab float32, ac float32, ad float32, ae float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·dot4AVX2(SB), NOSPLIT, $0-136
+	MOVQ   a_len+8(FP), AX
+	MOVQ   a_base+0(FP), CX
+	MOVQ   b_base+24(FP), DX
+	MOVQ   c_base+48(FP), BX
+	MOVQ   d_base+72(FP), SI
+	MOVQ   e_base+96(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	XORQ   R8, R8
+	LEAQ   16(R8), R9
+	CMPQ   R9, AX
+	JGT    blocksDone
+
+blocks:
+	VMOVUPS     (CX)(R8*4), Y8
+	VMOVUPS     (DX)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMOVUPS     (BX)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y2
+	VMOVUPS     (SI)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMOVUPS     (DI)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y6
+	VMOVUPS     32(CX)(R8*4), Y8
+	VMOVUPS     32(DX)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y1
+	VMOVUPS     32(BX)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     32(SI)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y5
+	VMOVUPS     32(DI)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y7
+	MOVQ        R9, R8
+	ADDQ        $0x10, R9
+	CMPQ        R9, AX
+	JLE         blocks
+
+blocksDone:
+	LEAQ 8(R8), R9
+	CMPQ R9, AX
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS     (CX)(R8*4), Y8
+	VMOVUPS     (DX)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMOVUPS     (BX)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y2
+	VMOVUPS     (SI)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMOVUPS     (DI)(R8*4), Y9
+	VFMADD231PS Y9, Y8, Y6
+	MOVQ        R9, R8
+	ADDQ        $0x08, R9
+	CMPQ        R9, AX
+	JLE         vectors
+
+vectorsDone:
+	SUBQ        R8, AX
+	JZ          done
+	LEAQ        signs<>+0(SB), R9
+	NEGQ        AX
+	VMOVUPS     32(R9)(AX*4), Y8
+	VMASKMOVPS  (CX)(R8*4), Y8, Y9
+	VMASKMOVPS  (DX)(R8*4), Y8, Y10
+	VFMADD231PS Y10, Y9, Y0
+	VMASKMOVPS  (BX)(R8*4), Y8, Y10
+	VFMADD231PS Y10, Y9, Y2
+	VMASKMOVPS  (SI)(R8*4), Y8, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VMASKMOVPS  (DI)(R8*4), Y8, Y8
+	VFMADD231PS Y8, Y9, Y6
+
+done:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	MOVSS        X0, ab+120(FP)
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X2
+	VPERMILPD    $0x01, X2, X0
+	VADDPS       X0, X2, X2
+	VMOVSHDUP    X2, X0
+	VADDPS       X0, X2, X2
+	MOVSS        X2, ac+124(FP)
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X4
+	VPERMILPD    $0x01, X4, X0
+	VADDPS       X0, X4, X4
+	VMOVSHDUP    X4, X0
+	VADDPS       X0, X4, X4
+	MOVSS        X4, ad+128(FP)
+	VADDPS       Y7, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPS       X0, X6, X6
+	VPERMILPD    $0x01, X6, X0
+	VADDPS       X0, X6, X6
+	VMOVSHDUP    X6, X0
+	VADDPS       X0, X6, X6
+	MOVSS        X6, ae+132(FP)
+	VZEROUPPER
+	RET
 
 // func finiteAVX2(a []float32) int
 // Requires: AVX, AVX2
@@ -3703,6 +4001,176 @@ vectorsDone:
 	VMOVUPS.Z   (AX)(BX*4), K1, Z2
 	VFMADD231PS Z0, Z1, Z2
 	VMOVUPS     Z2, K1, (AX)(BX*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func mix4AVX512(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+// Requires: AVX, AVX512F
+TEXT ·mix4AVX512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         a_base+24(FP), DX
+	MOVQ         b_base+48(FP), BX
+	MOVQ         c_base+72(FP), SI
+	MOVQ         d_base+96(FP), DI
+	MOVQ         d_len+104(FP), CX
+	VBROADCASTSS sa+120(FP), Z0
+	VBROADCASTSS sb+124(FP), Z1
+	VBROADCASTSS sc+128(FP), Z2
+	VBROADCASTSS sd+132(FP), Z3
+	XORQ         R8, R8
+	LEAQ         32(R8), R9
+	CMPQ         R9, CX
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS     (DX)(R8*4), Z4
+	VMOVUPS     (BX)(R8*4), Z5
+	VMOVUPS     (SI)(R8*4), Z6
+	VMOVUPS     (DI)(R8*4), Z7
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z2, Z6, Z4
+	VFMADD231PS Z3, Z7, Z4
+	VMOVUPS     Z4, (AX)(R8*4)
+	VMOVUPS     64(DX)(R8*4), Z4
+	VMOVUPS     64(BX)(R8*4), Z5
+	VMOVUPS     64(SI)(R8*4), Z6
+	VMOVUPS     64(DI)(R8*4), Z7
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z2, Z6, Z4
+	VFMADD231PS Z3, Z7, Z4
+	VMOVUPS     Z4, 64(AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x20, R9
+	CMPQ        R9, CX
+	JLE         blocks
+
+blocksDone:
+	LEAQ 16(R8), R9
+	CMPQ R9, CX
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS     (DX)(R8*4), Z4
+	VMOVUPS     (BX)(R8*4), Z5
+	VMOVUPS     (SI)(R8*4), Z6
+	VMOVUPS     (DI)(R8*4), Z7
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z1, Z5, Z4
+	VFMADD231PS Z2, Z6, Z4
+	VFMADD231PS Z3, Z7, Z4
+	VMOVUPS     Z4, (AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x10, R9
+	CMPQ        R9, CX
+	JLE         vectors
+
+vectorsDone:
+	SUBQ        R8, CX
+	JZ          done
+	MOVL        $0x00000001, R9
+	SHLL        CL, R9
+	DECL        R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (DX)(R8*4), K1, Z4
+	VMOVUPS.Z   (BX)(R8*4), K1, Z5
+	VMOVUPS.Z   (SI)(R8*4), K1, Z6
+	VMOVUPS.Z   (DI)(R8*4), K1, Z7
+	VMULPS      Z0, Z4, Z0
+	VFMADD231PS Z1, Z5, Z0
+	VFMADD231PS Z2, Z6, Z0
+	VFMADD231PS Z3, Z7, Z0
+	VMOVUPS     Z0, K1, (AX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func addMix4AVX512(dst []float32, a []float32, b []float32, c []float32, d []float32, sa float32, sb float32, sc float32, sd float32)
+// Requires: AVX, AVX512F
+TEXT ·addMix4AVX512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         a_base+24(FP), DX
+	MOVQ         b_base+48(FP), BX
+	MOVQ         c_base+72(FP), SI
+	MOVQ         d_base+96(FP), DI
+	MOVQ         d_len+104(FP), CX
+	VBROADCASTSS sa+120(FP), Z0
+	VBROADCASTSS sb+124(FP), Z1
+	VBROADCASTSS sc+128(FP), Z2
+	VBROADCASTSS sd+132(FP), Z3
+	XORQ         R8, R8
+	LEAQ         32(R8), R9
+	CMPQ         R9, CX
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS     (DX)(R8*4), Z4
+	VMOVUPS     (BX)(R8*4), Z5
+	VMOVUPS     (SI)(R8*4), Z6
+	VMOVUPS     (DI)(R8*4), Z7
+	VMOVUPS     (AX)(R8*4), Z8
+	VFMADD231PS Z0, Z4, Z8
+	VFMADD231PS Z1, Z5, Z8
+	VFMADD231PS Z2, Z6, Z8
+	VFMADD231PS Z3, Z7, Z8
+	VMOVUPS     Z8, (AX)(R8*4)
+	VMOVUPS     64(DX)(R8*4), Z4
+	VMOVUPS     64(BX)(R8*4), Z5
+	VMOVUPS     64(SI)(R8*4), Z6
+	VMOVUPS     64(DI)(R8*4), Z7
+	VMOVUPS     64(AX)(R8*4), Z8
+	VFMADD231PS Z0, Z4, Z8
+	VFMADD231PS Z1, Z5, Z8
+	VFMADD231PS Z2, Z6, Z8
+	VFMADD231PS Z3, Z7, Z8
+	VMOVUPS     Z8, 64(AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x20, R9
+	CMPQ        R9, CX
+	JLE         blocks
+
+blocksDone:
+	LEAQ 16(R8), R9
+	CMPQ R9, CX
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS     (DX)(R8*4), Z4
+	VMOVUPS     (BX)(R8*4), Z5
+	VMOVUPS     (SI)(R8*4), Z6
+	VMOVUPS     (DI)(R8*4), Z7
+	VMOVUPS     (AX)(R8*4), Z8
+	VFMADD231PS Z0, Z4, Z8
+	VFMADD231PS Z1, Z5, Z8
+	VFMADD231PS Z2, Z6, Z8
+	VFMADD231PS Z3, Z7, Z8
+	VMOVUPS     Z8, (AX)(R8*4)
+	MOVQ        R9, R8
+	ADDQ        $0x10, R9
+	CMPQ        R9, CX
+	JLE         vectors
+
+vectorsDone:
+	SUBQ        R8, CX
+	JZ          done
+	MOVL        $0x00000001, R9
+	SHLL        CL, R9
+	DECL        R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (DX)(R8*4), K1, Z4
+	VMOVUPS.Z   (BX)(R8*4), K1, Z5
+	VMOVUPS.Z   (SI)(R8*4), K1, Z6
+	VMOVUPS.Z   (DI)(R8*4), K1, Z7
+	VMOVUPS.Z   (AX)(R8*4), K1, Z8
+	VFMADD231PS Z0, Z4, Z8
+	VFMADD231PS Z1, Z5, Z8
+	VFMADD231PS Z2, Z6, Z8
+	VFMADD231PS Z3, Z7, Z8
+	VMOVUPS     Z8, K1, (AX)(R8*4)
 
 done:
 	VZEROUPPER
@@ -4489,167 +4957,6 @@ vectorsDone:
 	VFMADD231PS Z4, Z1, Z5
 	VFMADD231PS Z3, Z0, Z5
 	VMOVUPS     Z5, K1, (AX)(R10*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func sgdAVX512(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
-// Requires: AVX, AVX512F
-TEXT ·sgdAVX512(SB), NOSPLIT, $0-92
-	MOVQ         w_base+0(FP), AX
-	MOVQ         v_base+24(FP), DX
-	MOVQ         g_base+48(FP), BX
-	MOVQ         g_len+56(FP), CX
-	VBROADCASTSS lr+72(FP), Z0
-	VBROADCASTSS momentum+76(FP), Z1
-	VBROADCASTSS decay+80(FP), Z2
-	VBROADCASTSS byV+84(FP), Z3
-	VBROADCASTSS byG+88(FP), Z4
-	XORQ         SI, SI
-	LEAQ         32(SI), DI
-	CMPQ         DI, CX
-	JGT          blocksDone
-
-blocks:
-	VMOVUPS      (BX)(SI*4), Z5
-	VMOVUPS      (AX)(SI*4), Z6
-	VMOVUPS      (DX)(SI*4), Z7
-	VFMADD231PS  Z6, Z2, Z5
-	VFMADD213PS  Z5, Z1, Z7
-	VMULPS       Z4, Z5, Z5
-	VFMADD231PS  Z3, Z7, Z5
-	VFNMADD231PS Z5, Z0, Z6
-	VMOVUPS      Z6, (AX)(SI*4)
-	VMOVUPS      Z7, (DX)(SI*4)
-	VMOVUPS      64(BX)(SI*4), Z5
-	VMOVUPS      64(AX)(SI*4), Z6
-	VMOVUPS      64(DX)(SI*4), Z7
-	VFMADD231PS  Z6, Z2, Z5
-	VFMADD213PS  Z5, Z1, Z7
-	VMULPS       Z4, Z5, Z5
-	VFMADD231PS  Z3, Z7, Z5
-	VFNMADD231PS Z5, Z0, Z6
-	VMOVUPS      Z6, 64(AX)(SI*4)
-	VMOVUPS      Z7, 64(DX)(SI*4)
-	MOVQ         DI, SI
-	ADDQ         $0x20, DI
-	CMPQ         DI, CX
-	JLE          blocks
-
-blocksDone:
-	LEAQ 16(SI), DI
-	CMPQ DI, CX
-	JGT  vectorsDone
-
-vectors:
-	VMOVUPS      (BX)(SI*4), Z5
-	VMOVUPS      (AX)(SI*4), Z6
-	VMOVUPS      (DX)(SI*4), Z7
-	VFMADD231PS  Z6, Z2, Z5
-	VFMADD213PS  Z5, Z1, Z7
-	VMULPS       Z4, Z5, Z5
-	VFMADD231PS  Z3, Z7, Z5
-	VFNMADD231PS Z5, Z0, Z6
-	VMOVUPS      Z6, (AX)(SI*4)
-	VMOVUPS      Z7, (DX)(SI*4)
-	MOVQ         DI, SI
-	ADDQ         $0x10, DI
-	CMPQ         DI, CX
-	JLE          vectors
-
-vectorsDone:
-	SUBQ         SI, CX
-	JZ           done
-	MOVL         $0x00000001, DI
-	SHLL         CL, DI
-	DECL         DI
-	KMOVW        DI, K1
-	VMOVUPS.Z    (BX)(SI*4), K1, Z5
-	VMOVUPS.Z    (AX)(SI*4), K1, Z6
-	VMOVUPS.Z    (DX)(SI*4), K1, Z7
-	VFMADD231PS  Z6, Z2, Z5
-	VFMADD213PS  Z5, Z1, Z7
-	VMULPS       Z4, Z5, Z1
-	VFMADD231PS  Z3, Z7, Z1
-	VFNMADD231PS Z1, Z0, Z6
-	VMOVUPS      Z6, K1, (AX)(SI*4)
-	VMOVUPS      Z7, K1, (DX)(SI*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func adamAVX512(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
-// Requires: AVX, AVX512F
-TEXT ·adamAVX512(SB), NOSPLIT, $0-128
-	MOVQ         w_base+0(FP), AX
-	MOVQ         m_base+24(FP), DX
-	MOVQ         v_base+48(FP), BX
-	MOVQ         g_base+72(FP), SI
-	MOVQ         g_len+80(FP), CX
-	VBROADCASTSS decay+96(FP), Z0
-	VBROADCASTSS keepM+100(FP), Z1
-	VBROADCASTSS takeM+104(FP), Z2
-	VBROADCASTSS keepV+108(FP), Z3
-	VBROADCASTSS takeV+112(FP), Z4
-	VBROADCASTSS rate+116(FP), Z5
-	VBROADCASTSS root+120(FP), Z6
-	VBROADCASTSS eps+124(FP), Z7
-	XORQ         DI, DI
-	LEAQ         16(DI), R8
-	CMPQ         R8, CX
-	JGT          blocksDone
-
-blocks:
-	VMOVUPS     (SI)(DI*4), Z8
-	VMOVUPS     (AX)(DI*4), Z9
-	VMOVUPS     (DX)(DI*4), Z10
-	VMOVUPS     (BX)(DI*4), Z11
-	VFMADD231PS Z9, Z0, Z8
-	VMULPS      Z2, Z8, Z12
-	VFMADD213PS Z12, Z1, Z10
-	VMULPS      Z8, Z8, Z8
-	VMULPS      Z4, Z8, Z8
-	VFMADD213PS Z8, Z3, Z11
-	VSQRTPS     Z11, Z8
-	VFMADD213PS Z7, Z6, Z8
-	VMULPS      Z5, Z10, Z12
-	VDIVPS      Z8, Z12, Z8
-	VSUBPS      Z8, Z9, Z8
-	VMOVUPS     Z8, (AX)(DI*4)
-	VMOVUPS     Z10, (DX)(DI*4)
-	VMOVUPS     Z11, (BX)(DI*4)
-	MOVQ        R8, DI
-	ADDQ        $0x10, R8
-	CMPQ        R8, CX
-	JLE         blocks
-
-blocksDone:
-	SUBQ        DI, CX
-	JZ          done
-	MOVL        $0x00000001, R8
-	SHLL        CL, R8
-	DECL        R8
-	KMOVW       R8, K1
-	VMOVUPS.Z   (SI)(DI*4), K1, Z8
-	VMOVUPS.Z   (AX)(DI*4), K1, Z9
-	VMOVUPS.Z   (DX)(DI*4), K1, Z10
-	VMOVUPS.Z   (BX)(DI*4), K1, Z11
-	VFMADD231PS Z9, Z0, Z8
-	VMULPS      Z2, Z8, Z0
-	VFMADD213PS Z0, Z1, Z10
-	VMULPS      Z8, Z8, Z0
-	VMULPS      Z4, Z0, Z0
-	VFMADD213PS Z0, Z3, Z11
-	VSQRTPS     Z11, Z0
-	VFMADD213PS Z7, Z6, Z0
-	VMULPS      Z5, Z10, Z1
-	VDIVPS      Z0, Z1, Z0
-	VSUBPS      Z0, Z9, Z0
-	VMOVUPS     Z0, K1, (AX)(DI*4)
-	VMOVUPS     Z10, K1, (DX)(DI*4)
-	VMOVUPS     Z11, K1, (BX)(DI*4)
 
 done:
 	VZEROUPPER
@@ -5718,6 +6025,179 @@ done:
 	VZEROUPPER
 	RET
 
+// func sgdAVX512(w []float32, v []float32, g []float32, lr float32, momentum float32, decay float32, byV float32, byG float32)
+// Requires: AVX, AVX512F
+TEXT ·sgdAVX512(SB), NOSPLIT, $16-92
+	MOVQ         w_base+0(FP), AX
+	MOVQ         v_base+24(FP), DX
+	MOVQ         g_base+48(FP), BX
+	MOVQ         g_len+56(FP), CX
+	VBROADCASTSS lr+72(FP), Z0
+	VBROADCASTSS momentum+76(FP), Z1
+	VBROADCASTSS decay+80(FP), Z2
+	VBROADCASTSS byV+84(FP), Z3
+	VBROADCASTSS byG+88(FP), Z4
+	VSTMXCSR     (SP)
+	MOVL         (SP), SI
+	ORL          $0x00008040, SI
+	MOVL         SI, 8(SP)
+	VLDMXCSR     8(SP)
+	XORQ         SI, SI
+	LEAQ         32(SI), DI
+	CMPQ         DI, CX
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS      (BX)(SI*4), Z5
+	VMOVUPS      (AX)(SI*4), Z6
+	VMOVUPS      (DX)(SI*4), Z7
+	VFMADD231PS  Z6, Z2, Z5
+	VFMADD213PS  Z5, Z1, Z7
+	VMULPS       Z4, Z5, Z5
+	VFMADD231PS  Z3, Z7, Z5
+	VFNMADD231PS Z5, Z0, Z6
+	VMOVUPS      Z6, (AX)(SI*4)
+	VMOVUPS      Z7, (DX)(SI*4)
+	VMOVUPS      64(BX)(SI*4), Z5
+	VMOVUPS      64(AX)(SI*4), Z6
+	VMOVUPS      64(DX)(SI*4), Z7
+	VFMADD231PS  Z6, Z2, Z5
+	VFMADD213PS  Z5, Z1, Z7
+	VMULPS       Z4, Z5, Z5
+	VFMADD231PS  Z3, Z7, Z5
+	VFNMADD231PS Z5, Z0, Z6
+	VMOVUPS      Z6, 64(AX)(SI*4)
+	VMOVUPS      Z7, 64(DX)(SI*4)
+	MOVQ         DI, SI
+	ADDQ         $0x20, DI
+	CMPQ         DI, CX
+	JLE          blocks
+
+blocksDone:
+	LEAQ 16(SI), DI
+	CMPQ DI, CX
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS      (BX)(SI*4), Z5
+	VMOVUPS      (AX)(SI*4), Z6
+	VMOVUPS      (DX)(SI*4), Z7
+	VFMADD231PS  Z6, Z2, Z5
+	VFMADD213PS  Z5, Z1, Z7
+	VMULPS       Z4, Z5, Z5
+	VFMADD231PS  Z3, Z7, Z5
+	VFNMADD231PS Z5, Z0, Z6
+	VMOVUPS      Z6, (AX)(SI*4)
+	VMOVUPS      Z7, (DX)(SI*4)
+	MOVQ         DI, SI
+	ADDQ         $0x10, DI
+	CMPQ         DI, CX
+	JLE          vectors
+
+vectorsDone:
+	SUBQ         SI, CX
+	JZ           done
+	MOVL         $0x00000001, DI
+	SHLL         CL, DI
+	DECL         DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (BX)(SI*4), K1, Z5
+	VMOVUPS.Z    (AX)(SI*4), K1, Z6
+	VMOVUPS.Z    (DX)(SI*4), K1, Z7
+	VFMADD231PS  Z6, Z2, Z5
+	VFMADD213PS  Z5, Z1, Z7
+	VMULPS       Z4, Z5, Z1
+	VFMADD231PS  Z3, Z7, Z1
+	VFNMADD231PS Z1, Z0, Z6
+	VMOVUPS      Z6, K1, (AX)(SI*4)
+	VMOVUPS      Z7, K1, (DX)(SI*4)
+
+done:
+	VLDMXCSR (SP)
+	VZEROUPPER
+	RET
+
+// func adamAVX512(w []float32, m []float32, v []float32, g []float32, decay float32, keepM float32, takeM float32, keepV float32, takeV float32, rate float32, root float32, eps float32)
+// Requires: AVX, AVX512F
+TEXT ·adamAVX512(SB), NOSPLIT, $16-128
+	MOVQ         w_base+0(FP), AX
+	MOVQ         m_base+24(FP), DX
+	MOVQ         v_base+48(FP), BX
+	MOVQ         g_base+72(FP), SI
+	MOVQ         g_len+80(FP), CX
+	VBROADCASTSS decay+96(FP), Z0
+	VBROADCASTSS keepM+100(FP), Z1
+	VBROADCASTSS takeM+104(FP), Z2
+	VBROADCASTSS keepV+108(FP), Z3
+	VBROADCASTSS takeV+112(FP), Z4
+	VBROADCASTSS rate+116(FP), Z5
+	VBROADCASTSS root+120(FP), Z6
+	VBROADCASTSS eps+124(FP), Z7
+	VSTMXCSR     (SP)
+	MOVL         (SP), DI
+	ORL          $0x00008040, DI
+	MOVL         DI, 8(SP)
+	VLDMXCSR     8(SP)
+	XORQ         DI, DI
+	LEAQ         16(DI), R8
+	CMPQ         R8, CX
+	JGT          blocksDone
+
+blocks:
+	VMOVUPS     (SI)(DI*4), Z8
+	VMOVUPS     (AX)(DI*4), Z9
+	VMOVUPS     (DX)(DI*4), Z10
+	VMOVUPS     (BX)(DI*4), Z11
+	VFMADD231PS Z9, Z0, Z8
+	VMULPS      Z2, Z8, Z12
+	VFMADD213PS Z12, Z1, Z10
+	VMULPS      Z8, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VFMADD213PS Z8, Z3, Z11
+	VSQRTPS     Z11, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMULPS      Z5, Z10, Z12
+	VDIVPS      Z8, Z12, Z8
+	VSUBPS      Z8, Z9, Z8
+	VMOVUPS     Z8, (AX)(DI*4)
+	VMOVUPS     Z10, (DX)(DI*4)
+	VMOVUPS     Z11, (BX)(DI*4)
+	MOVQ        R8, DI
+	ADDQ        $0x10, R8
+	CMPQ        R8, CX
+	JLE         blocks
+
+blocksDone:
+	SUBQ        DI, CX
+	JZ          done
+	MOVL        $0x00000001, R8
+	SHLL        CL, R8
+	DECL        R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (SI)(DI*4), K1, Z8
+	VMOVUPS.Z   (AX)(DI*4), K1, Z9
+	VMOVUPS.Z   (DX)(DI*4), K1, Z10
+	VMOVUPS.Z   (BX)(DI*4), K1, Z11
+	VFMADD231PS Z9, Z0, Z8
+	VMULPS      Z2, Z8, Z0
+	VFMADD213PS Z0, Z1, Z10
+	VMULPS      Z8, Z8, Z0
+	VMULPS      Z4, Z0, Z0
+	VFMADD213PS Z0, Z3, Z11
+	VSQRTPS     Z11, Z0
+	VFMADD213PS Z7, Z6, Z0
+	VMULPS      Z5, Z10, Z1
+	VDIVPS      Z0, Z1, Z0
+	VSUBPS      Z0, Z9, Z0
+	VMOVUPS     Z0, K1, (AX)(DI*4)
+	VMOVUPS     Z10, K1, (DX)(DI*4)
+	VMOVUPS     Z11, K1, (BX)(DI*4)
+
+done:
+	VLDMXCSR (SP)
+	VZEROUPPER
+	RET
+
 // func sumAVX512(a []float32) float64
 // Requires: AVX, AVX512F, AVX512VL, SSE2
 TEXT ·sumAVX512(SB), NOSPLIT, $0-32
@@ -5974,6 +6454,133 @@ done:
 	VCMPPS        $0x03, X0, X0, K1
 	VMOVAPS       X0, K1, X1
 	MOVSS         X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func dot4AVX512(a []float32, b []float32, c []float32, d []float32, e []float32) (ab float32, ac float32, ad float32, ae float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·dot4AVX512(SB), NOSPLIT, $0-136
+	MOVQ   a_len+8(FP), CX
+	MOVQ   a_base+0(FP), AX
+	MOVQ   b_base+24(FP), DX
+	MOVQ   c_base+48(FP), BX
+	MOVQ   d_base+72(FP), SI
+	MOVQ   e_base+96(FP), DI
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	XORQ   R8, R8
+	LEAQ   32(R8), R9
+	CMPQ   R9, CX
+	JGT    blocksDone
+
+blocks:
+	VMOVUPS     (AX)(R8*4), Z8
+	VMOVUPS     (DX)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     (BX)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (SI)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS     (DI)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z6
+	VMOVUPS     64(AX)(R8*4), Z8
+	VMOVUPS     64(DX)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     64(BX)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     64(SI)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z5
+	VMOVUPS     64(DI)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z7
+	MOVQ        R9, R8
+	ADDQ        $0x20, R9
+	CMPQ        R9, CX
+	JLE         blocks
+
+blocksDone:
+	LEAQ 16(R8), R9
+	CMPQ R9, CX
+	JGT  vectorsDone
+
+vectors:
+	VMOVUPS     (AX)(R8*4), Z8
+	VMOVUPS     (DX)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     (BX)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (SI)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS     (DI)(R8*4), Z9
+	VFMADD231PS Z9, Z8, Z6
+	MOVQ        R9, R8
+	ADDQ        $0x10, R9
+	CMPQ        R9, CX
+	JLE         vectors
+
+vectorsDone:
+	SUBQ        R8, CX
+	JZ          done
+	MOVL        $0x00000001, R9
+	SHLL        CL, R9
+	DECL        R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (AX)(R8*4), K1, Z8
+	VMOVUPS.Z   (DX)(R8*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (BX)(R8*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS.Z   (SI)(R8*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (DI)(R8*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z6
+
+done:
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	MOVSS         X0, ab+120(FP)
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPD     $0x01, X2, X0
+	VADDPS        X0, X2, X2
+	VMOVSHDUP     X2, X0
+	VADDPS        X0, X2, X2
+	MOVSS         X2, ac+124(FP)
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X0
+	VADDPS        X0, X4, X4
+	VPERMILPD     $0x01, X4, X0
+	VADDPS        X0, X4, X4
+	VMOVSHDUP     X4, X0
+	VADDPS        X0, X4, X4
+	MOVSS         X4, ad+128(FP)
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VADDPS        Y0, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X0
+	VADDPS        X0, X6, X6
+	VPERMILPD     $0x01, X6, X0
+	VADDPS        X0, X6, X6
+	VMOVSHDUP     X6, X0
+	VADDPS        X0, X6, X6
+	MOVSS         X6, ae+132(FP)
 	VZEROUPPER
 	RET
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/natonnx/natonnx/engine/cpu"
@@ -35,6 +36,8 @@ var inf = float32(math.Inf(1))
 
 func relu6(v float64) float64 { return min(6, max(0, v)) }
 
+var mixed = [4]float32{1.25, -0.5, 2, 0.75}
+
 // elementwise lists what computes each element of in[0] from the elements of
 // all of in, and what that is in double precision. Tolerance is relative to
 // 1 + |want|; none: the result is correctly rounded.
@@ -56,6 +59,10 @@ var elementwise = []struct {
 	{"Scale", 2, func(in [][]float32) { Scale(in[0], in[1], 1.5) }, func(v []float64) float64 { return v[1] * 1.5 }, 0},
 	{"Offset", 2, func(in [][]float32) { Offset(in[0], in[1], 1.5) }, func(v []float64) float64 { return v[1] + 1.5 }, 0},
 	{"Axpy", 2, func(in [][]float32) { Axpy(in[0], 1.25, in[1]) }, func(v []float64) float64 { return v[0] + 1.25*v[1] }, 4e-7},
+	{"Mix4", 3, func(in [][]float32) { Mix4(in[0], mixed, [4][]float32{in[1], in[2], in[0], in[1]}) },
+		func(v []float64) float64 { return 1.25*v[1] - 0.5*v[2] + 2*v[0] + 0.75*v[1] }, 1e-6},
+	{"AddMix4", 3, func(in [][]float32) { AddMix4(in[0], mixed, [4][]float32{in[1], in[2], in[0], in[1]}) },
+		func(v []float64) float64 { return 1.25*v[1] - 0.5*v[2] + 3*v[0] + 0.75*v[1] }, 1e-6},
 	{"Fill", 1, func(in [][]float32) { Fill(in[0], 7) }, func(v []float64) float64 { return 7 }, 0},
 	{"Clamp", 2, func(in [][]float32) { Clamp(in[0], in[1], -1, 2) }, func(v []float64) float64 { return min(2, max(-1, v[1])) }, 0},
 	{"relu", 1, func(in [][]float32) { Clamp(in[0], in[0], 0, inf) }, func(v []float64) float64 { return max(0, v[0]) }, 0},
@@ -168,7 +175,7 @@ func TestSpecialNumbers(t *testing.T) {
 	}
 	eachLevel(t, func(t *testing.T) {
 		for _, f := range elementwise {
-			if f.name == "Axpy" {
+			if f.name == "Axpy" || strings.HasSuffix(f.name, "Mix4") {
 				continue // the product may overflow, where it is rounded before the sum
 			}
 			compute := func() []float32 {
@@ -248,6 +255,13 @@ func TestReductions(t *testing.T) {
 			}
 			if got := Dot(a, b); math.Abs(got-dot) > 1e-11 {
 				t.Errorf("dot product of %d: %v, want %v", n, got, dot)
+			}
+			c := random(n, 3)
+			four := Dot4(b, [4][]float32{a, c, b, c})
+			for k, with := range [][]float32{a, c, b, c} {
+				if want := Dot(b, with); math.Abs(float64(four[k])-want) > 1e-5*(1+float64(n)) {
+					t.Errorf("product %d of four of %d: %v, want %v", k, n, four[k], want)
+				}
 			}
 			for i := range a {
 				a[i] -= 10 // so that 0 would be wrong

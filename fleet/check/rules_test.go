@@ -184,7 +184,7 @@ func trials(t *testing.T) map[string]trial {
 // remover is a policy that wants every operation to become a skip.
 func remover(t *testing.T) transformer.Policy {
 	t.Helper()
-	params := transformer.GCNParams(transformer.NAT, 1, 1)
+	params := transformer.GCNParams(transformer.NAT, 1, 1, 2)
 	for i, p := range params {
 		params[i].Data = make([]float64, p.Rows*p.Cols)
 	}

@@ -108,7 +108,9 @@ func (m *machine) walk(n reg.Register, lanes, unroll int, half bool, step func(i
 	Label("done")
 }
 
-func (l loop) emit(m *machine) {
+// emit writes the kernel; what before emits goes before the loop, and what that
+// returns after it.
+func (l loop) emit(m *machine, before func() (after func())) {
 	slices := l.slices()
 	TEXT(l.name+m.suffix, attr.NOSPLIT, signature(slices, l.scalars, ""))
 	Pragma("noescape")
@@ -130,6 +132,10 @@ func (l loop) emit(m *machine) {
 	if half {
 		lanes /= 2
 	}
+	after := func() {}
+	if before != nil {
+		after = before()
+	}
 	m.walk(n, lanes, max(1, l.unroll), half, func(i Op, u int, tail bool) {
 		byName := map[string]*slice{}
 		for _, s := range slices {
@@ -146,8 +152,22 @@ func (l loop) emit(m *machine) {
 			m.store(out[k], s.at(i, u*lanes), s.double, tail)
 		}
 	})
+	after()
 	VZEROUPPER()
 	RET()
+}
+
+// flushTiny sets the processor's flags (of MXCSR) that make numbers too small for
+// full precision 0, read or written; restore sets what was.
+func flushTiny() (restore func()) {
+	const readAsZero, writtenAsZero = 1 << 6, 1 << 15
+	before, now, flags := AllocLocal(8), AllocLocal(8), GP32()
+	VSTMXCSR(before)
+	MOVL(before, flags)
+	ORL(U32(readAsZero|writtenAsZero), flags)
+	MOVL(flags, now)
+	VLDMXCSR(now)
+	return func() { VLDMXCSR(before) }
 }
 
 // A fold is a kernel that makes one number of some slices.

@@ -13,11 +13,15 @@ func main() {
 	ConstraintExpr("amd64")
 	for _, m := range machines() {
 		for _, l := range loops {
-			l.emit(m)
+			l.emit(m, nil)
+		}
+		for _, l := range optimizers {
+			l.emit(m, flushTiny)
 		}
 		for _, f := range folds {
 			f.emit(m)
 		}
+		m.dot4()
 		m.finite()
 	}
 	transpose8()
@@ -50,6 +54,12 @@ var loops = []loop{
 	{"offset", "dst", "a", "s", 4, by1((*machine).add)},
 	{"axpy", "dst", "a dst", "s", 4, func(m *machine, in, s vectors) vectors {
 		return vectors{m.accumulate(in[1], in[0], s[0])}
+	}},
+	{"mix4", "dst", "a b c d", "sa sb sc sd", 2, func(m *machine, in, s vectors) vectors {
+		return vectors{m.accumulateAll(m.mul(in[0], s[0]), in[1:4], s[1:])}
+	}},
+	{"addMix4", "dst", "a b c d dst", "sa sb sc sd", 2, func(m *machine, in, s vectors) vectors {
+		return vectors{m.accumulateAll(in[4], in[:4], s)}
 	}},
 	{"fill", "dst", "", "s", 4, func(_ *machine, _, s vectors) vectors { return s }},
 	{"clamp", "dst", "a", "lo hi", 4, func(m *machine, in, s vectors) vectors {
@@ -89,26 +99,6 @@ var loops = []loop{
 		return vectors{m.accumulate(r, g, byG)}
 	}},
 
-	{"sgd", "w v", "g w v", "lr momentum decay byV byG", 2, func(m *machine, in, s vectors) vectors {
-		d, w, v := in[0], in[1], in[2]
-		lr, momentum, decay, byV, byG := s[0], s[1], s[2], s[3], s[4]
-		m.accumulate(d, decay, w)
-		m.horner(v, momentum, d)
-		VFNMADD231PS(m.accumulate(m.mul(d, byG), v, byV), lr, w)
-		return vectors{w, v}
-	}},
-	{"adam", "w m v", "g w m v", "decay keepM takeM keepV takeV rate root eps", 1, func(m *machine, in, s vectors) vectors {
-		d, w, first, second := in[0], in[1], in[2], in[3]
-		decay, keepM, takeM, keepV, takeV, rate, root, eps := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-		m.accumulate(d, decay, w)
-		m.horner(first, keepM, m.mul(d, takeM))
-		m.horner(second, keepV, m.mul(m.mul(d, d), takeV))
-		down := m.vector()
-		VSQRTPS(second, down)
-		m.horner(down, root, eps)
-		return vectors{m.sub(w, m.div(m.mul(first, rate), down)), first, second}
-	}},
-
 	{"exp", "dst", "a", "", 2, of1((*machine).exp)},
 	{"sigmoid", "dst", "a", "", 2, of1((*machine).sigmoid)},
 	{"tanh", "dst", "a", "", 2, of1((*machine).tanh)},
@@ -132,6 +122,30 @@ var loops = []loop{
 	})},
 }
 
+// optimizers flush numbers too small for full precision to 0: weights that get no
+// gradient decay to such, and reckoning with them is ten times slower.
+var optimizers = []loop{
+	{"sgd", "w v", "g w v", "lr momentum decay byV byG", 2, func(m *machine, in, s vectors) vectors {
+		d, w, v := in[0], in[1], in[2]
+		lr, momentum, decay, byV, byG := s[0], s[1], s[2], s[3], s[4]
+		m.accumulate(d, decay, w)
+		m.horner(v, momentum, d)
+		VFNMADD231PS(m.accumulate(m.mul(d, byG), v, byV), lr, w)
+		return vectors{w, v}
+	}},
+	{"adam", "w m v", "g w m v", "decay keepM takeM keepV takeV rate root eps", 1, func(m *machine, in, s vectors) vectors {
+		d, w, first, second := in[0], in[1], in[2], in[3]
+		decay, keepM, takeM, keepV, takeV, rate, root, eps := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
+		m.accumulate(d, decay, w)
+		m.horner(first, keepM, m.mul(d, takeM))
+		m.horner(second, keepV, m.mul(m.mul(d, d), takeV))
+		down := m.vector()
+		VSQRTPS(second, down)
+		m.horner(down, root, eps)
+		return vectors{m.sub(w, m.div(m.mul(first, rate), down)), first, second}
+	}},
+}
+
 var folds = []fold{
 	{name: "sum", read: "a", result: "float64", join: addDouble,
 		step: func(m *machine, sum reg.VecVirtual, in vectors) reg.VecVirtual { return addDouble(m, sum, in[0]) }},
@@ -147,6 +161,14 @@ var folds = []fold{
 func addDouble(_ *machine, a, b reg.VecVirtual) reg.VecVirtual {
 	VADDPD(b, a, a)
 	return a
+}
+
+// accumulateAll sets sum to sum + a*b, summed over all of a and b, and returns it.
+func (m *machine) accumulateAll(sum reg.VecVirtual, a, b vectors) reg.VecVirtual {
+	for i := range a {
+		m.accumulate(sum, a[i], b[i])
+	}
+	return sum
 }
 
 // addDouble adds half a vector of float32 to a vector of float64, and returns that.

@@ -39,6 +39,41 @@ func (m *machine) finite() {
 	RET()
 }
 
+// dot4 emits the products of a with each of four, in float32. A fold makes but
+// one number; here a is loaded once for all four.
+func (m *machine) dot4() {
+	const chains = 2
+	TEXT("dot4"+m.suffix, attr.NOSPLIT, "func(a, b, c, d, e []float32) (ab, ac, ad, ae float32)")
+	Pragma("noescape")
+	n := Load(Param("a").Len(), GP64())
+	var of [5]column
+	for i, name := range []string{"a", "b", "c", "d", "e"} {
+		of[i] = column{base: Load(Param(name).Base(), GP64())}
+	}
+	var sums [4][chains]reg.VecVirtual
+	for i := range sums {
+		for u := range sums[i] {
+			sums[i][u] = m.vector()
+			VXORPS(sums[i][u], sums[i][u], sums[i][u])
+		}
+	}
+	m.walk(n, m.lanes, chains, false, func(i Op, u int, tail bool) {
+		a := m.load(of[0].at(i, u*m.lanes), false, false, tail)
+		for k := range sums {
+			m.accumulate(sums[k][u], a, m.load(of[k+1].at(i, u*m.lanes), false, false, tail))
+		}
+	})
+	f := fold{result: "float32", join: func(_ *machine, a, b reg.VecVirtual) reg.VecVirtual {
+		VADDPS(b, a, a)
+		return a
+	}}
+	for k, s := range sums {
+		Store(f.across(m, f.join(m, s[0], s[1])), ReturnIndex(k))
+	}
+	VZEROUPPER()
+	RET()
+}
+
 func (m *machine) jumpIfNotFinite(a column, i Op, vectors int, exponent Op) {
 	var any reg.Register
 	for u := range vectors {
