@@ -48,7 +48,7 @@ type LearnOptions struct {
 	Kind    Kind              // [KindGCN]
 	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
-	Steps   int      // [the kind's: 8000, or 46900 with one sample each for KindPaper]
+	Steps   int      // [the kind's: 12000, or 46900 with one sample each for KindPaper]
 	MaxCost float64  // bound on the mean cost after, as a share of that before; 0: none
 	Latency *Latency // the cost; nil: multiply-adds
 	// Resume goes on from where an earlier training with these options was.

@@ -26,7 +26,7 @@ type PolicyOptions struct {
 	Device  string            // of the latencies
 	Seed    uint64
 	Seeds   int // how many policies to train, with Seed, Seed+1, ...; the best is kept [5]
-	Steps   int // per policy [8000]
+	Steps   int // per policy [12000]
 	// Checkpoint is a folder that keeps the state of the training, and that it
 	// goes on from; empty: none.
 	Checkpoint string

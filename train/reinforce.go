@@ -26,10 +26,10 @@ type Reward interface {
 
 // Options say how [Reinforce] trains. Zero numbers take the values in brackets.
 type Options struct {
-	Network Architecture      // [GCN(32, 48, 2)]
+	Network Architecture      // [GCN(32, 64, 3)]
 	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
-	Steps   int     // updates of the weights [8000]
+	Steps   int     // updates of the weights [12000]
 	Batch   int     // input cells per update: the paper's m [64]
 	Samples int     // transformations per input cell: the paper's n [8]
 	Rate    float64 // of Adam at the first step, falling to 0 along a cosine [0.003]
@@ -61,11 +61,11 @@ func PublishedOptions() Options {
 	return Options{Network: Published(100, 1024, 100), Steps: 46900, Batch: 1, Samples: 1, Rate: 0.0003, Published: true}
 }
 
-const defaultSteps = 8000
+const defaultSteps = 12000
 
 func (o *Options) defaults() {
 	if o.Network == nil {
-		o.Network = GCN(32, 48, 2)
+		o.Network = GCN(32, 64, 3)
 	}
 	o.Rules = cmp.Or(o.Rules, transformer.NAT)
 	o.Steps, o.Batch, o.Samples = cmp.Or(o.Steps, defaultSteps), cmp.Or(o.Batch, 64), cmp.Or(o.Samples, 8)

@@ -27,7 +27,8 @@ func (t *tool) benchPoliciesCommand() *cli.Command {
 			"Some rivals, and policies whose candidates are ranked, look candidates up in the table: their test accuracy on CIFAR-10, as the paper ranks. That is asking " +
 			"for the result of training each of them. The figures on CIFAR-100 and ImageNet16-120 tell how far decisions made on CIFAR-10 carry.\n\n" +
 			"A policy decides by its most probable transformation, or by the most probable of 10 samples and the input; with look-ups, by the best of 10 samples, drawn at a " +
-			"temperature that other cells chose, or by the best of a top 10: the input and its nine most probable transformations. The fixed rule makes null of all but " +
+			"temperature that other cells chose, or by the best of a top 10: the input and its nine most probable transformations. As lifted, cells are written the way natonnx finds those of real networks: which " +
+			"way a cell is written changes no network, but what a policy reads. The fixed rule makes null of all but " +
 			"convolutions on the edge from node 0 to node 1, and skips of all but convolutions elsewhere. Greedy gives one edge after the other its best operation; evolution " +
 			"is regularized evolution among the transformations of the input.\n\n" +
 			"An interruption ends the trainings; with --keep, those that are done are found again by the next run.",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/transformer"
 )
 
 // rivals adds the rows of what was not trained.
@@ -73,8 +74,18 @@ func fixedRule(cell int) int {
 // temperatures are tried on the cells that choose.
 var temperatures = []float64{1, 2, 3, 4, 6, 8}
 
-// contenders are the ways in which a policy decides.
-func (b *bench) contenders(ctx context.Context, p *train.Proposer, name string) ([]contender, error) {
+// contenders are the ways in which a policy decides. Of the last one, cells are
+// written as natonnx lifts those of real networks: which way a cell is written
+// changes no network, but what a policy reads.
+func (b *bench) contenders(ctx context.Context, policy transformer.Policy, name string) ([]contender, error) {
+	p, err := train.NewProposer(policy, &train.Writings[0])
+	if err != nil {
+		return nil, err
+	}
+	lifted, err := train.NewProposer(policy, &train.Writings[1])
+	if err != nil {
+		return nil, err
+	}
 	t, err := b.bestTemperature(ctx, p)
 	if err != nil {
 		return nil, err
@@ -90,8 +101,11 @@ func (b *bench) contenders(ctx context.Context, p *train.Proposer, name string) 
 			list := q.Candidates(n)
 			return b.Table.MostAccurate(list), len(list)
 		}),
+		asking(lifted, func(_ *rand.Rand, q *train.Proposal) (int, int) { return q.MostProbable(1)[0], 0 }),
 	}
-	for i, how := range []string{"most probable", fmt.Sprintf("best of %d samples", n), fmt.Sprintf("%d samples ranked", n), fmt.Sprintf("top %d ranked", n)} {
+	for i, how := range []string{
+		"most probable", fmt.Sprintf("best of %d samples", n), fmt.Sprintf("%d samples ranked", n), fmt.Sprintf("top %d ranked", n), "most probable, as lifted",
+	} {
 		list[i].name, list[i].how = name, how
 	}
 	list[1].draws, list[2].draws, list[2].temperature = true, true, t
@@ -136,11 +150,7 @@ func (b *bench) bestTemperature(ctx context.Context, p *train.Proposer) (best fl
 
 // policy adds the rows of a policy that is given.
 func (b *bench) policy(ctx context.Context, policy Policy) error {
-	p, err := train.NewProposer(policy.Policy, &train.Writings[0])
-	if err != nil {
-		return err
-	}
-	list, err := b.contenders(ctx, p, policy.Name)
+	list, err := b.contenders(ctx, policy.Policy, policy.Name)
 	if err != nil {
 		return err
 	}

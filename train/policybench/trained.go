@@ -38,7 +38,7 @@ type conditions struct {
 }
 
 // trainingFormat changes with what a kept training means.
-const trainingFormat = 1
+const trainingFormat = 2
 
 // A KeptError is a file in the folder of kept trainings that cannot be used.
 type KeptError struct {
@@ -173,11 +173,7 @@ func (b *bench) train(ctx context.Context, work []conditions, i int) (*training,
 		return nil, fmt.Errorf("training %s with seed %d: %w", c.Kind, c.Seed, err)
 	}
 	t := &training{conditions: c, Curve: learnt.Curve, StepMS: float64(learnt.StepTime) / float64(time.Millisecond)}
-	p, err := train.NewProposer(learnt.Policy, &train.Writings[0])
-	if err != nil {
-		return nil, err
-	}
-	list, err := b.contenders(ctx, p, string(c.Kind))
+	list, err := b.contenders(ctx, learnt.Policy, string(c.Kind))
 	if err != nil {
 		return nil, err
 	}
