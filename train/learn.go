@@ -48,7 +48,7 @@ type LearnOptions struct {
 	Kind    Kind              // [KindGCN]
 	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
-	Steps   int      // [the kind's: 12000, or 46900 with one sample each for KindPaper]
+	Steps   int      // [the kind's: 8000, or 46900 with one sample each for KindPaper]
 	MaxCost float64  // bound on the mean cost after, as a share of that before; 0: none
 	Latency *Latency // the cost; nil: multiply-adds
 	// Resume goes on from where an earlier training with these options was.
@@ -120,7 +120,9 @@ func Learn(ctx context.Context, o LearnOptions) (*Learnt, error) {
 	var inputs []cellmap.Form
 	for w := range Writings[:writings] {
 		for _, cell := range l.split.Train {
-			inputs = append(inputs, Writings[w].Form(cell))
+			if Writings[w].Writes(cell) {
+				inputs = append(inputs, Writings[w].Form(cell))
+			}
 		}
 	}
 	if _, err := Reinforce(ctx, inputs, l.reward(), training); err != nil {

@@ -260,6 +260,7 @@ func TestWritingsAreTheSameCell(t *testing.T) {
 		}
 		return x * x / 4
 	}
+	wrote := make([]int, len(Writings))
 	for cell := 0; cell < Cells201; cell += 7 {
 		want := [4]float64{0.7}
 		rest := cell
@@ -268,6 +269,10 @@ func TestWritingsAreTheSameCell(t *testing.T) {
 			rest /= len(ops201)
 		}
 		for i := range Writings {
+			if !Writings[i].Writes(cell) {
+				continue
+			}
+			wrote[i]++
 			form := Writings[i].Form(cell)
 			if err := form.Validate(); err != nil {
 				t.Fatal(err)
@@ -283,6 +288,33 @@ func TestWritingsAreTheSameCell(t *testing.T) {
 			if got := values[form.Concat[0]]; math.Abs(got-want[3]) > 1e-12 {
 				t.Fatalf("writing %d of cell %d: %v computes %v, want %v", i, cell, form, got, want[3])
 			}
+		}
+	}
+	for i, n := range wrote {
+		if all := Cells201/7 + 1; n != all && (n < all/50 || n > all/10) { // all, or those with two certain nulls
+			t.Errorf("writing %d is of %d cells of %d", i, n, all)
+		}
+	}
+}
+
+// Residual blocks and bottlenecks, as they are lifted, are among the writings.
+func TestWritingsOfLiftedBlocks(t *testing.T) {
+	for want, s := range map[string]string{
+		"N<0! c1<1 | N<0! c3<2 | N<0! c1<3 | S<1 S<4 cat[5]": "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|",
+		"N<0! S<1 | N<0! c3<2 | N<0! c3<3 | S<2 S<4 cat[5]":  "|skip_connect~0|+|none~0|nor_conv_3x3~1|+|none~0|skip_connect~1|nor_conv_3x3~2|",
+	} {
+		cell, err := parseCell201(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i := range Writings {
+			if Writings[i].Writes(cell) {
+				got = append(got, Writings[i].Form(cell).String())
+			}
+		}
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is written %q, want one %s", s, got, want)
 		}
 	}
 }

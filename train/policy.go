@@ -26,7 +26,7 @@ type PolicyOptions struct {
 	Device  string            // of the latencies
 	Seed    uint64
 	Seeds   int // how many policies to train, with Seed, Seed+1, ...; the best is kept [5]
-	Steps   int // per policy [12000]
+	Steps   int // per policy [8000]
 	// Checkpoint is a folder that keeps the state of the training, and that it
 	// goes on from; empty: none.
 	Checkpoint string
@@ -255,7 +255,7 @@ func (r *policyRun) card(best *Learnt, seeds []heldOut) transformer.Card {
 		Name: r.Name, Kind: string(KindGCN), Rules: r.Rules.Name, Seed: r.Seed, Command: r.command(),
 		Training: fmt.Sprintf("REINFORCE on the table of NAS-Bench-201 (sha256 %.12s), CIFAR-10 only: reward test accuracy after minus before, "+
 			"as fractions of 1; %sas inputs, %d cells train, %d choose and %d are held out, cells that are one network in one part "+
-			"(rewards look up what inputs become, which may be any cell); every cell in %d writings, which take turns; "+
+			"(rewards look up what inputs become, which may be any cell); cells in %d writings, which take turns; "+
 			"%d steps of %d cells with %d samples each, Adam at %v and entropy weight %v, both falling to 0 along a cosine; "+
 			"of seeds %d to %d the best on the cells that choose: seed %d at step %d; not measured on other networks",
 			r.table.digest, bound, len(r.split.Train), len(r.split.Choose), len(r.split.HeldOut), len(Writings),

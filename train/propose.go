@@ -78,10 +78,10 @@ func (p *Proposal) BestSample(rng *rand.Rand, n int) int {
 func (p *Proposal) Samples(rng *rand.Rand, temperature float64, n int) []int {
 	probs := make([][transformer.Actions]float64, len(p.probs))
 	for e, distribution := range p.probs {
-		sum := 0.0
+		sum, most := 0.0, slices.Max(distribution[:])
 		for a, x := range distribution {
 			if x > 0 {
-				probs[e][a] = math.Pow(x, 1/temperature)
+				probs[e][a] = math.Pow(x/most, 1/temperature) // some power of the largest is not 0
 				sum += probs[e][a]
 			}
 		}

@@ -29,7 +29,7 @@ type Options struct {
 	Network Architecture      // [GCN(32, 64, 3)]
 	Rules   transformer.Rules // [transformer.NAT]
 	Seed    uint64
-	Steps   int     // updates of the weights [12000]
+	Steps   int     // updates of the weights [8000]
 	Batch   int     // input cells per update: the paper's m [64]
 	Samples int     // transformations per input cell: the paper's n [8]
 	Rate    float64 // of Adam at the first step, falling to 0 along a cosine [0.003]
@@ -61,7 +61,7 @@ func PublishedOptions() Options {
 	return Options{Network: Published(100, 1024, 100), Steps: 46900, Batch: 1, Samples: 1, Rate: 0.0003, Published: true}
 }
 
-const defaultSteps = 12000
+const defaultSteps = 8000
 
 func (o *Options) defaults() {
 	if o.Network == nil {

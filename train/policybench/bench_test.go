@@ -166,7 +166,7 @@ func TestRun(t *testing.T) {
 	for name, x := range map[string][2]string{
 		"cut":    {string(whole[len(whole)/2:]), ""},
 		"seed":   {`"seed":3`, `"seed":9`},
-		"format": {`"natonnx_policy_bench_training":1`, `"natonnx_policy_bench_training":2`},
+		"format": {`"natonnx_policy_bench_training":2`, `"natonnx_policy_bench_training":3`},
 		"cell":   {`"after":[`, `"after":[15625,`},
 		"many":   {`"after":[`, `"after":[1,`},
 		"none":   {`"decisions":[`, `"decisions":[],"others":[`},
