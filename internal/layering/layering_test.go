@@ -19,9 +19,10 @@ const module = "github.com/natonnx/natonnx"
 // below lists, for each package, the packages of this module that it may
 // import. A new package has to find its place here.
 var below = map[string][]string{
-	"onnxgraph":    {},
-	"cellmap":      {"onnxgraph"},
-	"cellmap/draw": {"cellmap"},
+	"onnxgraph":     {},
+	"cellmap":       {"onnxgraph"},
+	"cellmap/draw":  {"cellmap"},
+	"cellmap/stack": {"cellmap", "onnxgraph"},
 
 	"engine/cpu":            {},
 	"engine/vec":            {"engine/cpu"},

@@ -1,0 +1,153 @@
+package stack
+
+import (
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/onnxgraph"
+)
+
+// A builder adds layers of PyTorch to a model.
+type builder struct {
+	*onnxgraph.Builder
+	seed uint64
+}
+
+func newBuilder(seed uint64) *builder {
+	b := &builder{onnxgraph.NewBuilder("cells", 17), seed}
+	b.Producer = "natonnx"
+	return b
+}
+
+// A value is a tensor of the model: batch x channels x size x size.
+type value struct {
+	name     string
+	channels int
+	size     int
+}
+
+func (b *builder) shape(v value) onnxgraph.Shape {
+	size := onnxgraph.Const(int64(v.size))
+	return onnxgraph.Shape{batch, onnxgraph.Const(int64(v.channels)), size, size}
+}
+
+// node adds an operator with one output, which gives the node its name.
+func (b *builder) node(op, name string, inputs []string, attrs ...*onnxgraph.Attribute) string {
+	b.Add(onnxgraph.NewNode(op, name, inputs, []string{name}, attrs...))
+	return name
+}
+
+// A conv says what a convolution is like; zeros are ones. It is padded so that
+// it keeps the size but for its stride.
+type conv struct {
+	out              int
+	kernel, stride   [2]int
+	dilation, groups int
+}
+
+func (b *builder) conv(path string, x value, c conv) value {
+	c.dilation, c.groups = max(1, c.dilation), max(1, c.groups)
+	for i := range c.stride {
+		c.stride[i] = max(1, c.stride[i])
+	}
+	pad := [2]int{c.dilation * (c.kernel[0] - 1) / 2, c.dilation * (c.kernel[1] - 1) / 2}
+	in := x.channels / c.groups
+	weight := b.uniform(path+".weight", in*c.kernel[0]*c.kernel[1], c.out, in, c.kernel[0], c.kernel[1])
+	b.node("Conv", path, []string{x.name, weight},
+		ints("kernel_shape", c.kernel[:]...), ints("strides", c.stride[:]...), ints("pads", pad[0], pad[1], pad[0], pad[1]),
+		ints("dilations", c.dilation, c.dilation), onnxgraph.IntAttr("group", int64(c.groups)))
+	// Both directions come to one size: a split convolution strides in two steps.
+	return value{path, c.out, (x.size-1)/max(c.stride[0], c.stride[1]) + 1}
+}
+
+func (b *builder) relu(path string, x value) value {
+	x.name = b.node("Relu", path, []string{x.name})
+	return x
+}
+
+func (b *builder) batchNorm(path string, x value) value {
+	in := []string{x.name}
+	for _, p := range []struct {
+		name string
+		of   float32
+	}{{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}} {
+		data := make([]float32, x.channels)
+		for i := range data {
+			data[i] = p.of
+		}
+		in = append(in, b.Init(onnxgraph.NewFloat32s(path+"."+p.name, []int64{int64(x.channels)}, data)))
+	}
+	x.name = b.node("BatchNormalization", path, in, onnxgraph.FloatAttr("epsilon", 1e-5), onnxgraph.FloatAttr("momentum", 0.9))
+	return x
+}
+
+func (b *builder) reluConvBN(path string, x value, c conv) value {
+	return b.batchNorm(path+".bn", b.conv(path+".conv", b.relu(path+".relu", x), c))
+}
+
+// factorizedReduce halves the size: two strided convolutions, one of which sees
+// the input moved by a pixel.
+func (b *builder) factorizedReduce(path string, x value, out int) value {
+	x = b.relu(path+".relu", x)
+	if x.size%2 == 1 {
+		pads := b.Init(onnxgraph.NewInt64s(path+".pads", []int64{8}, []int64{0, 0, 1, 1, 0, 0, 0, 0}))
+		x = value{b.node("Pad", path+".pad", []string{x.name, pads}), x.channels, x.size + 1}
+	}
+	half := conv{out: out / 2, kernel: [2]int{1, 1}, stride: [2]int{2, 2}}
+	even := b.conv(path+".even", x, half)
+	list := func(name string, v int64) string {
+		return b.Init(onnxgraph.NewInt64s(path+name, []int64{2}, []int64{v, v}))
+	}
+	axes := b.Init(onnxgraph.NewInt64s(path+".axes", []int64{2}, []int64{2, 3}))
+	moved := value{b.node("Slice", path+".move", []string{x.name, list(".starts", 1), list(".ends", math.MaxInt64), axes}), x.channels, x.size - 1}
+	odd := b.conv(path+".odd", moved, half)
+	joined := b.node("Concat", path+".concat", []string{even.name, odd.name}, onnxgraph.IntAttr("axis", 1))
+	return b.batchNorm(path+".bn", value{joined, 2 * half.out, even.size})
+}
+
+func (b *builder) pool(path string, x value, family string, kernel, stride int) value {
+	pad := (kernel - 1) / 2
+	op := "MaxPool"
+	if family == cellmap.AvgPool {
+		op = "AveragePool" // padding does not count
+	}
+	b.node(op, path, []string{x.name}, ints("kernel_shape", kernel, kernel), ints("strides", stride, stride), ints("pads", pad, pad, pad, pad))
+	return value{path, x.channels, (x.size+2*pad-kernel)/stride + 1}
+}
+
+// zeros has the shape of what an operation makes of x.
+func (b *builder) zeros(path string, x value, stride int) value {
+	if stride > 1 {
+		x = b.pool(path+".subsample", x, cellmap.MaxPool, 1, stride)
+	}
+	zero := b.Init(onnxgraph.NewFloat32s(path+".zero", nil, []float32{0}))
+	x.name = b.node("Mul", path+".zeros", []string{x.name, zero})
+	return x
+}
+
+// uniform adds a weight of those dims, drawn as PyTorch does for a layer with so
+// many inputs to each output: uniformly within plus and minus its inverse root.
+func (b *builder) uniform(name string, fanIn int, dims ...int) string {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	rng := rand.New(rand.NewPCG(b.seed, h.Sum64()))
+	shape, n := make([]int64, len(dims)), 1
+	for i, d := range dims {
+		shape[i], n = int64(d), n*d
+	}
+	data, bound := make([]float32, n), 1/math.Sqrt(float64(fanIn))
+	for i := range data {
+		data[i] = float32((2*rng.Float64() - 1) * bound)
+	}
+	return b.Init(onnxgraph.NewFloat32s(name, shape, data))
+}
+
+func ints(name string, values ...int) *onnxgraph.Attribute {
+	list := make([]int64, len(values))
+	for i, v := range values {
+		list[i] = int64(v)
+	}
+	return onnxgraph.IntsAttr(name, list...)
+}
