@@ -12,11 +12,13 @@ import (
 // A builder adds layers of PyTorch to a model.
 type builder struct {
 	*onnxgraph.Builder
-	seed uint64
+	seed     uint64
+	supernet *Supernet        // that the model is a child of; nil: none
+	made     map[string]value // by what a child shares
 }
 
 func newBuilder(seed uint64) *builder {
-	b := &builder{onnxgraph.NewBuilder("cells", 17), seed}
+	b := &builder{Builder: onnxgraph.NewBuilder("cells", 17), seed: seed, made: map[string]value{}}
 	b.Producer = "natonnx"
 	return b
 }
@@ -73,14 +75,27 @@ func (b *builder) batchNorm(path string, x value) value {
 		name string
 		of   float32
 	}{{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}} {
-		data := make([]float32, x.channels)
-		for i := range data {
-			data[i] = p.of
+		name := path + "." + p.name
+		if b.supernet != nil {
+			name = b.supernet.plain(name, p.name, x.channels)
 		}
-		in = append(in, b.Init(onnxgraph.NewFloat32s(path+"."+p.name, []int64{int64(x.channels)}, data)))
+		in = append(in, b.constant(name, x.channels, p.of))
 	}
 	x.name = b.node("BatchNormalization", path, in, onnxgraph.FloatAttr("epsilon", 1e-5), onnxgraph.FloatAttr("momentum", 0.9))
 	return x
+}
+
+// constant adds an initializer of n equal numbers, once.
+func (b *builder) constant(name string, n int, of float32) string {
+	if _, ok := b.made[name]; ok {
+		return name
+	}
+	b.made[name] = value{}
+	data := make([]float32, n)
+	for i := range data {
+		data[i] = of
+	}
+	return b.Init(onnxgraph.NewFloat32s(name, []int64{int64(n)}, data))
 }
 
 func (b *builder) reluConvBN(path string, x value, c conv) value {

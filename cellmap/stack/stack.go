@@ -25,10 +25,13 @@ type Net struct {
 // Model returns the network with seeded weights, as PyTorch draws them: its
 // input is "input" of any batch, its output "output".
 func (n Net) Model(path string) (*onnxgraph.Model, error) {
+	return n.build(path, newBuilder(n.Seed))
+}
+
+func (n Net) build(path string, b *builder) (*onnxgraph.Model, error) {
 	if err := n.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	b := newBuilder(n.Seed)
 	in := value{"input", 3, n.Size}
 	b.Input(in.name, onnxgraph.Float32, b.shape(in))
 	out := n.body(b, in)
@@ -118,7 +121,7 @@ func (c *cell) build(form cellmap.Form, before, last value, reduced bool) value 
 		var terms []value
 		for i, e := range form.Edges[2*to-4:][:2] {
 			if e.Op != cellmap.Null {
-				terms = append(terms, c.edge(fmt.Sprintf("%s.node%d.%d", c.path, to-2, i), e, nodes[e.From]))
+				terms = append(terms, c.edge(c.pathOf(e, i), e, nodes[e.From]))
 			}
 		}
 		switch len(terms) {
@@ -132,6 +135,7 @@ func (c *cell) build(form cellmap.Form, before, last value, reduced bool) value 
 			nodes[to].name = c.node("Add", fmt.Sprintf("%s.node%d.sum", c.path, to-2), []string{terms[0].name, terms[1].name})
 		}
 	}
+	c.hideUsed(form, nodes)
 	var names []string
 	for _, i := range form.Concat {
 		names = append(names, nodes[i].name)
@@ -142,6 +146,14 @@ func (c *cell) build(form cellmap.Form, before, last value, reduced bool) value 
 		out.name = c.node("Concat", c.path+".concat", names, onnxgraph.IntAttr("axis", 1))
 	}
 	return out
+}
+
+// pathOf names what an edge consists of; i says which of its node's edges it is.
+func (c *cell) pathOf(e cellmap.FormEdge, i int) string {
+	if c.supernet == nil {
+		return fmt.Sprintf("%s.node%d.%d", c.path, e.To-2, i)
+	}
+	return c.slot(e)
 }
 
 // stride is that of an edge: reduction cells reduce their inputs.
@@ -155,24 +167,39 @@ func (c *cell) stride(from int) int {
 // edge adds the operation of an edge.
 func (c *cell) edge(path string, e cellmap.FormEdge, x value) value {
 	stride := c.stride(e.From)
+	if twin, ok := c.made[path]; ok { // the other edge, of the same slot
+		return twin
+	}
+	out := c.operation(path, e.Op, x, stride)
+	if c.supernet != nil {
+		c.made[path] = out
+	}
+	return out
+}
+
+func (c *cell) operation(path string, op cellmap.Op, x value, stride int) value {
 	s := [2]int{stride, stride}
-	h, w := e.Op.Size()
+	h, w := op.Size()
 	k := [2]int{int(h), int(w)}
-	switch e.Op.Family() {
+	switch op.Family() {
 	case string(cellmap.Skip):
 		if stride == 1 {
 			return x
 		}
 		return c.factorizedReduce(path, x, c.channels)
 	case cellmap.MaxPool, cellmap.AvgPool:
-		return c.pool(path, x, e.Op.Family(), int(h), stride)
+		x = c.pool(path, x, op.Family(), int(h), stride)
+		if c.supernet != nil {
+			x = c.batchNorm(path+".bn", x)
+		}
+		return x
 	case cellmap.SepConv:
 		x = c.separable(path+".0", x, k, s, 1)
 		return c.separable(path+".1", x, k, [2]int{1, 1}, 1)
 	case cellmap.DilConv:
 		return c.separable(path, x, k, s, 2)
 	}
-	if row, column, ok := rowColumn(e.Op); ok {
+	if row, column, ok := rowColumn(op); ok {
 		x = c.conv(path+".row", c.relu(path+".relu", x), conv{out: c.channels, kernel: [2]int{1, row}, stride: [2]int{1, stride}})
 		return c.batchNorm(path+".bn", c.conv(path+".column", x, conv{out: c.channels, kernel: [2]int{column, 1}, stride: [2]int{stride, 1}}))
 	}

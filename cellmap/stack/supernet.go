@@ -1,0 +1,67 @@
+package stack
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/onnxgraph"
+)
+
+// A Supernet is the networks of all genotypes of one size, which share weights:
+// each cell has one operation of each kind between any two of its nodes. What
+// differs from a [Net] is as in the authors' search (spec sections 1.3 and 1.5): a
+// cell's output has all its nodes, poolings are normalized, and normalizations
+// within cells have no weights.
+type Supernet struct {
+	Channels, Layers, Classes, Size int
+	// LooseEnds lets only nodes that no edge reads be seen at a cell's output: the
+	// others are multiplied by 0. Else all are seen.
+	LooseEnds bool
+	Seed      uint64
+}
+
+// Child returns the network of a genotype, whose output nodes do not matter. The
+// initializers that children share have one name, and the same seeded values: whoever trains
+// keeps them by their names.
+func (s Supernet) Child(g cellmap.Genotype, path string) (*onnxgraph.Model, error) {
+	g.Normal.Concat, g.Reduce.Concat = innerNodes(g.Normal), innerNodes(g.Reduce)
+	n := Net{Genotype: g, Channels: s.Channels, Layers: s.Layers, Classes: s.Classes, Size: s.Size, Seed: s.Seed}
+	b := newBuilder(s.Seed)
+	b.supernet = &s
+	return n.build(path, b)
+}
+
+func innerNodes(f cellmap.Form) (list []int) {
+	for i := range len(f.Edges) / 2 {
+		list = append(list, i+2)
+	}
+	return list
+}
+
+// slot names an operation from one node of a cell to another.
+func (c *cell) slot(e cellmap.FormEdge) string {
+	return fmt.Sprintf("%s.%d-%d.%s", c.path, e.From-2, e.To-2, e.Op)
+}
+
+// plain returns the name of a normalization's parameter: within cells, those that
+// would be learnt are constants that all share.
+func (s *Supernet) plain(name, param string, channels int) string {
+	if !strings.HasPrefix(name, "cells.") || strings.HasPrefix(param, "running") {
+		return name
+	}
+	return fmt.Sprintf("plain.%s.%d", param, channels)
+}
+
+// hideUsed multiplies nodes that an edge reads by 0, where only loose ends are seen.
+func (c *cell) hideUsed(form cellmap.Form, nodes []value) {
+	if c.supernet == nil || !c.supernet.LooseEnds {
+		return
+	}
+	for i := 2; i < len(nodes); i++ {
+		if slices.ContainsFunc(form.Edges, func(e cellmap.FormEdge) bool { return e.From == i }) {
+			nodes[i] = c.zeros(fmt.Sprintf("%s.node%d.hidden", c.path, i-2), nodes[i], 1)
+		}
+	}
+}
