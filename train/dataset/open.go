@@ -23,6 +23,7 @@ import (
 //     CIFAR-100's records. CIFAR-10's own folder holds training and test
 //     images: name test_batch.bin to measure
 //   - a .npz or .npy file, or a folder of .npy files: NumPy arrays
+//   - [Shapes] with "train" or "test" behind it: the pictures that natonnx draws
 //
 // Of NumPy arrays, the images are the one named x, images, image, data, inputs,
 // input or arr_0, in any case of letters, or else the only one besides labels;
@@ -39,13 +40,16 @@ import (
 // Names that start with a dot are passed over. Symbolic links to pictures and
 // to class folders are followed.
 func Open(path string, p Preprocess) (*Dataset, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	open := openFile
-	if info.IsDir() {
-		open = openFolder
+	open := openShapes
+	if !strings.HasPrefix(path, Shapes) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		open = openFile
+		if info.IsDir() {
+			open = openFolder
+		}
 	}
 	src, err := open(path)
 	if err != nil {
