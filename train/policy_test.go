@@ -75,10 +75,11 @@ func TestPolicyCheckpoint(t *testing.T) {
 	if err != nil || !bytes.Equal(file, again) || log != logAgain {
 		t.Errorf("gone on from its end, the training gave another policy or log (%v)", err)
 	}
-	state := filepath.Join(folder, "seed-4.state")
+	state := filepath.Join(folder, "seed-") // either: seeds go side by side
 	if _, _, err := run(5); err == nil || !strings.Contains(err.Error(), state) || !strings.Contains(err.Error(), "another training") {
-		t.Errorf("error %v, want one that tells that %s is of another training", err, state)
+		t.Errorf("error %v, want one that tells that %s4.state is of another training", err, state)
 	}
+	state += "4.state"
 	if err := os.Truncate(state, 1000); err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +122,12 @@ func TestBuiltinPoliciesKeepTheirCards(t *testing.T) {
 				t.Errorf("%s on %v: captured %.2f %% and, sampled, %.2f %%, want at least %v", name, e.Dataset, e.Max.Captured, e.Sampled.Captured, floor)
 			}
 		}
-		if e := scores[0][CIFAR10]; bounded && e.Max.MAdds > 0.52*e.MAdds {
-			t.Errorf("%s: %.1f %% of the multiply-adds, want half", name, 100*e.Max.MAdds/e.MAdds)
+		share := 0.0 // the bound is one on the mean over writings
+		for _, s := range scores {
+			share += s[CIFAR10].Max.MAdds / s[CIFAR10].MAdds / scoredWritings
+		}
+		if bounded && share > 0.52 {
+			t.Errorf("%s: %.1f %% of the multiply-adds, want half", name, 100*share)
 		}
 		for _, s := range cardScores(scores, nil) {
 			if !strings.Contains(s.Name, "mean of") && !strings.Contains(s.Name, "samples") && !slices.Contains(g.Card().Scores, s) {
