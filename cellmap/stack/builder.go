@@ -15,6 +15,7 @@ type builder struct {
 	seed     uint64
 	supernet *Supernet        // that the model is a child of; nil: none
 	made     map[string]value // by what a child shares
+	err      error            // the first
 }
 
 func newBuilder(seed uint64) *builder {
@@ -60,8 +61,8 @@ func (b *builder) conv(path string, x value, c conv) value {
 	b.node("Conv", path, []string{x.name, weight},
 		ints("kernel_shape", c.kernel[:]...), ints("strides", c.stride[:]...), ints("pads", pad[0], pad[1], pad[0], pad[1]),
 		ints("dilations", c.dilation, c.dilation), onnxgraph.IntAttr("group", int64(c.groups)))
-	// Both directions come to one size: a split convolution strides in two steps.
-	return value{path, c.out, (x.size-1)/max(c.stride[0], c.stride[1]) + 1}
+	// Columns come to what rows do: of a split convolution in its second step.
+	return value{path, c.out, (x.size-1)/c.stride[0] + 1}
 }
 
 func (b *builder) relu(path string, x value) value {

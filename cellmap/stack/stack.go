@@ -35,6 +35,9 @@ func (n Net) build(path string, b *builder) (*onnxgraph.Model, error) {
 	in := value{"input", 3, n.Size}
 	b.Input(in.name, onnxgraph.Float32, b.shape(in))
 	out := n.body(b, in)
+	if b.err != nil {
+		return nil, fmt.Errorf("%s: %w", path, b.err)
+	}
 	out = value{b.node("GlobalAveragePool", "classifier.pool", []string{out.name}), out.channels, 1}
 	features := b.node("Flatten", "classifier.flatten", []string{out.name}, onnxgraph.IntAttr("axis", 1))
 	weight := b.uniform("classifier.weight", out.channels, n.Classes, out.channels)
@@ -131,6 +134,9 @@ func (c *cell) build(form cellmap.Form, before, last value, reduced bool) value 
 		case 1:
 			nodes[to] = terms[0]
 		case 2:
+			if terms[0].size != terms[1].size && c.err == nil {
+				c.err = fmt.Errorf("%s: the edges of node %d lead to %d and %d rows: poolings with an even kernel need even sizes", c.path, to-2, terms[0].size, terms[1].size)
+			}
 			nodes[to] = terms[0]
 			nodes[to].name = c.node("Add", fmt.Sprintf("%s.node%d.sum", c.path, to-2), []string{terms[0].name, terms[1].name})
 		}
