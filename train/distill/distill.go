@@ -36,6 +36,7 @@ import (
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/engine/learn"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/augment"
 	"github.com/natonnx/natonnx/train/dataset"
 )
 
@@ -48,9 +49,9 @@ type Options struct {
 	// it, as a share of their Euclidean length; 0: 0.0007. It rises over the
 	// first twentieth of the steps and falls along a cosine.
 	Rate        float64
-	Feature     float64  // the weight w of features beside logits; 0: 50, negative: none
-	Temperature float64  // T of the softmax; 0: 4
-	Augment     *Augment // nil: DefaultAugment
+	Feature     float64          // the weight w of features beside logits; 0: 50, negative: none
+	Temperature float64          // T of the softmax; 0: 4
+	Augment     *augment.Augment // nil: mirrored, shifted by an eighth (4 pixels of 32), and half of them mixed
 	Seed        uint64
 	Workers     int // cores; 0: all
 	// Memory is the most that the values of either network may take, in bytes; 0:
@@ -87,10 +88,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Feature = cmp.Or(o.Feature, defaultWeight)
 	o.Temperature = cmp.Or(o.Temperature, defaultHeat)
 	if o.Augment == nil {
-		a := DefaultAugment()
-		o.Augment = &a
+		o.Augment = &augment.Augment{Flip: true, Shift: 0.125, Mix: 0.5}
 	}
-	return o, o.Augment.check()
+	return o, o.Augment.Check()
 }
 
 // A Report says what training came to.
@@ -285,7 +285,7 @@ func (s *school) teach(ctx context.Context) error {
 			if len(b.Indices) < o.Batch {
 				break // what is left over is seen in another epoch
 			}
-			seen = o.Augment.apply(rng, seen, b.Images, len(b.Indices), s.images.Shape())
+			seen = o.Augment.Apply(rng, seen, b.Images, len(b.Indices), s.images.Shape())
 			loss, err := s.lesson(ctx, seen, rate(r.Done))
 			if err != nil {
 				return err

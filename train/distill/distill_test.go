@@ -17,6 +17,7 @@ import (
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/fixtures"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/augment"
 	"github.com/natonnx/natonnx/train/dataset"
 )
 
@@ -111,7 +112,7 @@ func weight(m *onnxgraph.Model) string {
 	return all[len(all)/2]
 }
 
-var quick = Options{Epochs: 3, Batch: 16, Rate: 2e-3, Augment: &Augment{Flip: true, Shift: 0.1, Mix: 0.5}}
+var quick = Options{Epochs: 3, Batch: 16, Rate: 2e-3, Augment: &augment.Augment{Flip: true, Shift: 0.1, Mix: 0.5}}
 
 // A network of which a layer was damaged comes back to what it did, on images
 // that it was not trained on, and nothing but its weights is another.
@@ -475,7 +476,7 @@ func TestRunRefuses(t *testing.T) {
 		{"a teacher's weight that is no number", nan, good, images, quick, "element"},
 		{"no images", good, good, images.First(0), quick, "there are none"},
 		{"a rate that is no number", good, good, images, Options{Rate: math.NaN()}, "want numbers that are not negative"},
-		{"mixing too much", good, good, images, Options{Augment: &Augment{Mix: 2}}, "want shares from 0 to 1"},
+		{"mixing too much", good, good, images, Options{Augment: &augment.Augment{Mix: 2}}, "want shares from 0 to 1"},
 		{"a rate that is too high", good, small(t, 2), images, Options{Epochs: 4, Batch: 4, Rate: 1e20}, "a lower rate may help"},
 		{"too little memory", good, good, images, Options{Memory: 10000}, "memory"},
 	} {
