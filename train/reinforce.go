@@ -352,22 +352,10 @@ func (t *trainer) adam(grads [][]float32) {
 }
 
 // cellGradient samples transformations of the cell in column i of the batch
-// and adds to grad the gradient of the loss by its logits,
-//
-//	loss = -mean over samples of (advantage * log p(sample)) - Entropy * H(p),
-//
-// divided by the batch size. It is written down here, since that of a masked
-// softmax is three terms; Gorgonia carries it on to the weights. It returns by
-// how much the samples' cost exceeds the bound, as a share of the inputs'.
+// and adds to grad the gradient of the loss by its logits. It returns by how much
+// the samples' cost exceeds the bound, as a share of the inputs'.
 func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, logits, grad []float32) (excess float64, err error) {
-	actions := t.Rules.Learnt()
-	rows := make([][transformer.Actions]float64, len(form.Edges))
-	for e := range rows {
-		for a, x := range logits[(e*t.Batch+i)*actions:][:actions] {
-			rows[e][a] = float64(x)
-		}
-	}
-	probs := transformer.Probabilities(rows, t.Rules, form, t.reward.Legal(form))
+	probs := t.probabilities(form, t.reward.Legal(form), i, logits)
 	samples, rewards := make([][]transformer.Action, t.Samples), make([]float64, t.Samples)
 	for s := range samples {
 		samples[s], _ = transformer.Draw(t.rng, probs)
@@ -378,7 +366,30 @@ func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, lo
 		rewards[s] = r
 		excess += over / float64(t.Samples)
 	}
-	advantages := t.advantages(rewards)
+	t.pull(probs, samples, t.advantages(rewards), i, grad)
+	return excess, nil
+}
+
+// probabilities are those of the actions on the cell in column i of the batch.
+func (t *trainer) probabilities(form cellmap.Form, legal transformer.Legal, i int, logits []float32) [][transformer.Actions]float64 {
+	actions := t.Rules.Learnt()
+	rows := make([][transformer.Actions]float64, len(form.Edges))
+	for e := range rows {
+		for a, x := range logits[(e*t.Batch+i)*actions:][:actions] {
+			rows[e][a] = float64(x)
+		}
+	}
+	return transformer.Probabilities(rows, t.Rules, form, legal)
+}
+
+// pull adds to grad the gradient by the logits of the cell in column i of
+//
+//	loss = -mean over samples of (advantage * log p(sample)) - Entropy * H(p),
+//
+// divided by the batch size. It is written down here, since that of a masked
+// softmax is three terms; Gorgonia carries it on to the weights.
+func (t *trainer) pull(probs [][transformer.Actions]float64, samples [][]transformer.Action, advantages []float64, i int, grad []float32) {
+	actions := t.Rules.Learnt()
 	for e, p := range probs {
 		g := grad[(e*t.Batch+i)*actions:][:actions]
 		h := entropy(p)
@@ -389,12 +400,11 @@ func (t *trainer) cellGradient(ctx context.Context, form cellmap.Form, i int, lo
 			}
 			d := t.Entropy * t.remaining() * x * (math.Log(x) + h)
 			for s, advantage := range advantages {
-				d -= advantage * (is(int(samples[s][e]) == a) - x) / float64(t.Samples)
+				d -= advantage * (is(int(samples[s][e]) == a) - x) / float64(len(samples))
 			}
 			g[a] = float32(d / float64(t.Batch))
 		}
 	}
-	return excess, nil
 }
 
 // value returns the reward of a transformation, less the price of its cost,

@@ -45,13 +45,17 @@ func (c *cell) slot(e cellmap.FormEdge) string {
 	return fmt.Sprintf("%s.%d-%d.%s", c.path, e.From-2, e.To-2, e.Op)
 }
 
+// Plain begins the names of constants: what normalizations would learn within a
+// cell, in a [Net].
+const Plain = "plain."
+
 // plain returns the name of a normalization's parameter: within cells, those that
 // would be learnt are constants that all share.
 func (s *Supernet) plain(name, param string, channels int) string {
 	if !strings.HasPrefix(name, "cells.") || strings.HasPrefix(param, "running") {
 		return name
 	}
-	return fmt.Sprintf("plain.%s.%d", param, channels)
+	return fmt.Sprintf("%s%s.%d", Plain, param, channels)
 }
 
 // hideUsed multiplies nodes that an edge reads by 0, where only loose ends are seen.

@@ -43,6 +43,7 @@ var below = map[string][]string{
 	"train/augment":       {},
 	"train/distill":       {"train/augment", "train/dataset", "engine", "engine/learn", "engine/vec", "onnxgraph"},
 	"train":               {"transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph"},
+	"train/supernet":      {"train", "train/augment", "train/dataset", "transformer", "cellmap", "cellmap/stack", "engine", "engine/learn", "onnxgraph"},
 	"train/policybench":   {"train", "transformer", "cellmap", "onnxgraph", "internal/legible"},
 	"train/refit":         {"engine", "engine/conv", "engine/cpu", "onnxgraph"},
 	"train/compress":      {"train/dataset", "train/distill", "train/measure", "train/refit", "train/search", "cellmap", "engine/backend", "onnxgraph"},

@@ -1,0 +1,141 @@
+package supernet
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/cellmap/stack"
+	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/engine/learn"
+)
+
+// A Net is a supernet in training: the weights of all children so far.
+type Net struct {
+	stack.Supernet
+	Params  engine.Params
+	Workers int // cores; 0: all
+	sgd     *learn.SGD
+}
+
+// NewNet begins with no weights: children bring theirs, seeded, when they are
+// first drawn.
+func NewNet(s stack.Supernet, momentum, weightDecay float64) *Net {
+	return &Net{Supernet: s, Params: engine.Params{}, sgd: &learn.SGD{Momentum: momentum, WeightDecay: weightDecay}}
+}
+
+// restore sets the weights to those of a state.
+func (n *Net) restore(s *State) {
+	for name, w := range s.Params {
+		n.Params[name] = &engine.Param{Dims: w.Dims, Value: w.Value, Frozen: w.Frozen}
+	}
+	n.sgd.Restore(s.Momentum)
+}
+
+// A child is a network of shared weights, ready to be trained.
+type child struct {
+	*engine.Training
+	params engine.Params // its own part of the supernet's
+}
+
+func (n *Net) child(ctx context.Context, g cellmap.Genotype) (*child, error) {
+	m, err := n.Child(g, "child")
+	if err != nil {
+		return nil, err
+	}
+	params, err := engine.ReadParams(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for name, p := range params {
+		switch shared, ok := n.Params[name]; {
+		case strings.HasPrefix(name, stack.Plain):
+			delete(params, name)
+		case ok:
+			params[name] = shared
+		default:
+			n.Params[name] = p
+		}
+	}
+	t, err := engine.CompileTraining(ctx, m, params, engine.TrainingOptions{Options: engine.Options{Workers: n.Workers}, BatchStatistics: true})
+	return &child{t, params}, err
+}
+
+// logits of a batch of images.
+func (c *child) logits(ctx context.Context, b Batch) (*engine.Tensor, error) {
+	x, err := engine.New(append([]int{len(b.Labels)}, b.Shape...), b.Images)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.Forward(ctx, map[string]*engine.Tensor{"input": x})
+	return out["output"], err
+}
+
+// A Batch is images of a shape, and their classes.
+type Batch struct {
+	Images []float32
+	Labels []int
+	Shape  []int
+}
+
+// Step trains the child of a genotype on a batch, and returns the loss before.
+func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b Batch, rate float64) (float64, error) {
+	c, err := n.child(ctx, g)
+	if err != nil {
+		return 0, err
+	}
+	logits, err := c.logits(ctx, b)
+	if err != nil {
+		return 0, err
+	}
+	loss, gradient, err := learn.CrossEntropy(logits, b.Labels, 0)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range c.params { // all: weights that no gradient reaches decay, whatever came before
+		if p.Grad == nil && !p.Frozen {
+			p.Grad = make([]float32, len(p.Value))
+		}
+	}
+	c.params.ZeroGrad()
+	if _, err := c.Backward(ctx, map[string]*engine.Tensor{"output": gradient}); err != nil {
+		return 0, err
+	}
+	n.sgd.Step(c.params, rate)
+	return loss, nil
+}
+
+// Accuracy returns the share of a batch that the child of a genotype classifies
+// rightly. Normalizations go by the batch: running statistics of weights that many
+// children share are those of none.
+func (n *Net) Accuracy(ctx context.Context, g cellmap.Genotype, b Batch) (float64, error) {
+	c, err := n.child(ctx, g)
+	if err != nil {
+		return 0, err
+	}
+	logits, err := c.logits(ctx, b)
+	if err != nil {
+		return 0, err
+	}
+	right, scores := 0, logits.Float32s()
+	classes := len(scores) / len(b.Labels)
+	if classes != n.Classes {
+		return 0, fmt.Errorf("%d scores for %d images, want %d for each", len(scores), len(b.Labels), n.Classes)
+	}
+	for i, label := range b.Labels {
+		if argmax(scores[i*classes:][:classes]) == label {
+			right++
+		}
+	}
+	return float64(right) / float64(len(b.Labels)), nil
+}
+
+func argmax(x []float32) (best int) {
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}

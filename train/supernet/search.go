@@ -1,0 +1,264 @@
+package supernet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/cellmap/stack"
+	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/train/augment"
+	"github.com/natonnx/natonnx/train/dataset"
+)
+
+// Options of a [Search]. Zeros take the paper's values, in brackets (spec
+// section 3), but where a fault of the authors' code is named.
+type Options struct {
+	Space    Space // [the first of Spaces]
+	Images   *dataset.Dataset
+	Share    float64 // of the images: train the weights; the others train the policy [0.4]
+	Channels int     // of the first cells [20]
+	Layers   int     // cells [8]
+	Batch    int     // images in a step [64]
+	Epochs   int     // [100]
+
+	WeightRate  float64 // of stochastic gradient descent, constant [0.01]
+	Momentum    float64 // [0.9]
+	WeightDecay float64 // [0.0003]
+
+	// Policy says how the policy is trained. Its steps are counted here; its
+	// samples are the paper's n [1], its rate [0.0003] falls along a cosine.
+	Policy train.Options
+	// NoNulls draws architectures without null, as the authors' code does.
+	NoNulls bool
+
+	Seed    uint64
+	Workers int              // cores; 0: all
+	Augment *augment.Augment // [mirrored, and shifted by an eighth]
+	Resume  *State           // of a search with the same options
+	// Report is called after every step; an error from it ends the search.
+	Report func(Progress) error
+}
+
+func (o *Options) defaults() {
+	if o.Space.Name == "" {
+		o.Space = Spaces[0]
+	}
+	o.Share = cmp.Or(o.Share, 0.4)
+	o.Channels, o.Layers, o.Batch, o.Epochs = cmp.Or(o.Channels, 20), cmp.Or(o.Layers, 8), cmp.Or(o.Batch, 64), cmp.Or(o.Epochs, 100)
+	o.WeightRate, o.Momentum, o.WeightDecay = cmp.Or(o.WeightRate, 0.01), cmp.Or(o.Momentum, 0.9), cmp.Or(o.WeightDecay, 3e-4)
+	o.Policy.Rules, o.Policy.Seed = o.Space.Rules, o.Seed
+	o.Policy.Samples, o.Policy.Rate = cmp.Or(o.Policy.Samples, 1), cmp.Or(o.Policy.Rate, 3e-4)
+	if o.Augment == nil {
+		o.Augment = &augment.Augment{Flip: true, Shift: 0.125}
+	}
+}
+
+// check refuses, before the first step, what no search can be made of.
+func (o *Options) check() error {
+	if o.Images == nil || o.Images.Len() == 0 {
+		return errors.New("a search needs images, there are none")
+	}
+	if !o.Images.Labelled() {
+		return errors.New("a search needs the class of every image")
+	}
+	if len(o.Images.Shape()) != 3 || o.Images.Shape()[0] != 3 || o.Images.Shape()[1] != o.Images.Shape()[2] {
+		return fmt.Errorf("images are %v, want square ones of 3 channels", o.Images.Shape())
+	}
+	if !(o.Share > 0 && o.Share < 1) {
+		return fmt.Errorf("a share of %v of the images for the weights, want more than 0 and less than 1", o.Share)
+	}
+	if n := o.Images.Len(); int(o.Share*float64(n)) < o.Batch || n-int(o.Share*float64(n)) < o.Batch {
+		return fmt.Errorf("%d images are too few: %v of them train the weights and the others the policy, %d in each step", n, o.Share, o.Batch)
+	}
+	return o.Augment.Check()
+}
+
+// Progress is how far a search is, after a step of either kind.
+type Progress struct {
+	Epoch     int
+	Done, Of  int  // steps of both kinds
+	OfWeights bool // which kind it was
+	Loss      float64
+	Update    train.Update // of the policy
+	Accuracy  float64      // of the architectures drawn, with their shared weights, before their transformation
+	search    *Search
+}
+
+// State returns what the search can go on from.
+func (p Progress) State() *State { return p.search.state() }
+
+// A State is all that a search's future depends on, besides its options. What is
+// random in a step depends on the seed and on its number alone.
+type State struct {
+	Done     int
+	Params   map[string]Weights
+	Momentum map[string][]float32
+	Policy   train.State
+}
+
+// Weights are a parameter of the supernet.
+type Weights struct {
+	Dims   []int
+	Value  []float32
+	Frozen bool
+}
+
+// A Search is algorithm 1 of the paper: in each epoch the weights are trained on
+// one part of the images, each batch on an architecture of its own; then the
+// policy on the other part, each batch rewarding what it makes of an architecture.
+type Search struct {
+	Options
+	Net     *Net
+	Learner *train.Learner
+	weights *dataset.Dataset // images for either
+	policy  *dataset.Dataset
+	classes int
+	done    int
+}
+
+// New prepares a search.
+func New(o Options) (*Search, error) {
+	o.defaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &Search{Options: o}
+	s.weights, s.policy = o.Images.Split(int(o.Share*float64(o.Images.Len())), o.Seed)
+	for i := range o.Images.Len() {
+		s.classes = max(s.classes, o.Images.Label(i)+1)
+	}
+	s.classes = max(s.classes, len(o.Images.Classes()))
+	s.Policy.Steps = o.Epochs * s.policySteps()
+	s.Net = NewNet(stack.Supernet{
+		Channels: o.Channels, Layers: o.Layers, Classes: s.classes, Size: o.Images.Shape()[1], LooseEnds: o.Space.LooseEnds, Seed: o.Seed,
+	}, o.Momentum, o.WeightDecay)
+	s.Net.Workers = o.Workers
+	if r := o.Resume; r != nil {
+		s.done, s.Policy.Resume = r.Done, &r.Policy
+		s.Net.restore(r)
+	}
+	var err error
+	s.Learner, err = train.NewLearner(s.Policy)
+	return s, err
+}
+
+func (s *Search) weightSteps() int { return s.weights.Len() / s.Batch }
+func (s *Search) policySteps() int { return s.policy.Len() / s.Batch }
+
+// Run does all steps that are left.
+func (s *Search) Run(ctx context.Context) error {
+	perEpoch := s.weightSteps() + s.policySteps()
+	for of := s.Epochs * perEpoch; s.done < of; {
+		p := Progress{Epoch: s.done / perEpoch, Done: s.done + 1, Of: of, search: s}
+		step := s.done % perEpoch
+		var err error
+		if p.OfWeights = step < s.weightSteps(); p.OfWeights {
+			err = s.weightStep(ctx, &p, step)
+		} else {
+			err = s.policyStep(ctx, &p, step-s.weightSteps())
+		}
+		if err != nil {
+			return fmt.Errorf("step %d: %w", p.Done, err)
+		}
+		s.done++
+		if s.Report != nil {
+			if err := s.Report(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Search) weightStep(ctx context.Context, p *Progress, step int) error {
+	rng := s.rng(ofWeights)
+	b, err := s.batch(ctx, rng, s.weights, p.Epoch, step)
+	if err != nil {
+		return err
+	}
+	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(rng, !s.NoNulls), b, s.WeightRate)
+	return err
+}
+
+// policyStep rewards transformations by what they gain in accuracy on a batch.
+func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
+	rng := s.rng(ofPolicy)
+	b, err := s.batch(ctx, rng, s.policy, p.Epoch, step)
+	if err != nil {
+		return err
+	}
+	g := s.Space.Draw(rng, !s.NoNulls)
+	if p.Accuracy, err = s.Net.Accuracy(ctx, g, b); err != nil {
+		return err
+	}
+	p.Update, err = s.Learner.Update(ctx, []cellmap.Form{g.Normal, g.Reduce}, func(ctx context.Context, list [][]cellmap.Form) ([]float64, error) {
+		rewards := make([]float64, len(list))
+		for i, cells := range list {
+			after, err := s.Net.Accuracy(ctx, cellmap.Genotype{Normal: cells[0], Reduce: cells[1]}, b)
+			if err != nil {
+				return nil, err
+			}
+			rewards[i] = after - p.Accuracy
+		}
+		return rewards, nil
+	})
+	return err
+}
+
+// What random numbers are for.
+const (
+	ofWeights = 1 + iota
+	ofPolicy
+	ofOrder
+)
+
+// rng returns the random numbers of a step.
+func (s *Search) rng(purpose uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(s.Seed, purpose<<56|uint64(s.done)))
+}
+
+// batch reads the images of a step, augmented. In an epoch each image comes once.
+func (s *Search) batch(ctx context.Context, rng *rand.Rand, from *dataset.Dataset, epoch, step int) (b Batch, err error) {
+	if err := ctx.Err(); err != nil {
+		return b, err
+	}
+	order := rand.New(rand.NewPCG(s.Seed, ofOrder<<56|uint64(epoch))).Perm(from.Len())[step*s.Batch:][:s.Batch]
+	b.Shape = from.Shape()
+	size := b.Shape[0] * b.Shape[1] * b.Shape[2]
+	images := make([]float32, s.Batch*size)
+	errs := make([]error, s.Batch)
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(cmp.Or(s.Workers, runtime.GOMAXPROCS(0)), s.Batch) {
+		wg.Go(func() {
+			for i := range next {
+				errs[i] = from.Read(order[i], images[i*size:][:size])
+			}
+		})
+	}
+	for i, image := range order {
+		b.Labels = append(b.Labels, from.Label(image))
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return b, err
+	}
+	b.Images = s.Augment.Apply(rng, nil, images, s.Batch, b.Shape)
+	return b, nil
+}
+
+func (s *Search) state() *State {
+	state := &State{Done: s.done, Params: map[string]Weights{}, Momentum: s.Net.sgd.State(), Policy: *s.Learner.State()}
+	for name, p := range s.Net.Params {
+		state.Params[name] = Weights{p.Dims, p.Value, p.Frozen}
+	}
+	return state
+}

@@ -1,0 +1,136 @@
+package supernet_test
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/natonnx/natonnx/cellmap"
+	"github.com/natonnx/natonnx/cellmap/stack"
+	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/supernet"
+)
+
+func shapes(t testing.TB, n int) *dataset.Dataset {
+	t.Helper()
+	d, err := dataset.Open(dataset.Shapes+"train", dataset.Preprocess{Size: dataset.Size{H: 8, W: 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.First(n)
+}
+
+func small(t testing.TB) supernet.Options {
+	return supernet.Options{
+		Images: shapes(t, 64), Share: 0.5, Channels: 2, Layers: 3, Batch: 16, Epochs: 2, Seed: 7,
+		Policy: train.Options{Network: train.GCN(4, 4, 2), Samples: 2},
+	}
+}
+
+// run returns what each step reported, and the last state.
+func run(t *testing.T, o supernet.Options, stop int) (steps []supernet.Progress, state []byte) {
+	t.Helper()
+	stopped := errors.New("stopped")
+	o.Report = func(p supernet.Progress) error {
+		steps = append(steps, p)
+		if p.Done == stop || p.Done == p.Of {
+			var b bytes.Buffer
+			if err := gob.NewEncoder(&b).Encode(p.State()); err != nil {
+				t.Fatal(err)
+			}
+			state = b.Bytes()
+		}
+		if p.Done == stop {
+			return stopped
+		}
+		return nil
+	}
+	s, err := supernet.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err != nil && !errors.Is(err, stopped) {
+		t.Fatal(err)
+	}
+	return steps, state
+}
+
+// A search that was stopped at any step, and went on, ends as one that was not.
+func TestSearchGoesOnBitExactly(t *testing.T) {
+	whole, _ := run(t, small(t), 0)
+	if len(whole) != 8 {
+		t.Fatalf("%d steps, want 2 epochs of 2 for the weights and 2 for the policy", len(whole))
+	}
+	for stop := 1; stop < len(whole); stop++ {
+		_, saved := run(t, small(t), stop)
+		o := small(t)
+		o.Resume = new(supernet.State)
+		if err := gob.NewDecoder(bytes.NewReader(saved)).Decode(o.Resume); err != nil {
+			t.Fatal(err)
+		}
+		rest, _ := run(t, o, 0)
+		for i, p := range rest {
+			if w := whole[stop+i]; p.Loss != w.Loss || p.Update != w.Update || p.Accuracy != w.Accuracy || p.Done != w.Done {
+				t.Fatalf("stopped after %d, step %d is %+v, want %+v", stop, p.Done, p, w)
+			}
+		}
+	}
+}
+
+// A child learns a batch by heart, and so does what it shares with another child.
+func TestChildrenLearnTogether(t *testing.T) {
+	images := shapes(t, 32)
+	b := supernet.Batch{Shape: images.Shape()}
+	for i := range images.Len() {
+		x := make([]float32, 3*8*8)
+		if err := images.Read(i, x); err != nil {
+			t.Fatal(err)
+		}
+		b.Images, b.Labels = append(b.Images, x...), append(b.Labels, images.Label(i))
+	}
+	n := supernet.NewNet(stack.Supernet{Channels: 8, Layers: 3, Classes: 10, Size: 8}, 0.9, 3e-4)
+	rng := rand.New(rand.NewPCG(1, 1))
+	g := supernet.Spaces[0].Draw(rng, false)
+	sibling := g
+	sibling.Normal.Edges = slices.Clone(g.Normal.Edges)
+	sibling.Normal.Edges[0].Op = cellmap.Skip
+	before, err := n.Accuracy(t.Context(), sibling, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, last float64
+	for step := range 60 {
+		if last, err = n.Step(t.Context(), g, b, 0.02); err != nil {
+			t.Fatal(err)
+		}
+		if step == 0 {
+			first = last
+		}
+	}
+	after, err := n.Accuracy(t.Context(), sibling, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(last < first/4) || after < before+0.2 {
+		t.Errorf("loss %v, then %v; the sibling's accuracy %v, then %v", first, last, before, after)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for want, change := range map[string]func(*supernet.Options){
+		"there are none":        func(o *supernet.Options) { o.Images = nil },
+		"64 images are too few": func(o *supernet.Options) { o.Batch = 33 },
+		"share of 1":            func(o *supernet.Options) { o.Share = 1 },
+	} {
+		o := small(t)
+		change(&o)
+		if _, err := supernet.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+}
