@@ -23,6 +23,10 @@ type arena struct {
 	rehearsal bool
 }
 
+// A Reserve is memory for the values of programs that run one after the other,
+// never two at a time: each finds what the one before has left.
+type Reserve struct{ arena arena }
+
 // A MemoryError says that a run needs more memory than it may use. Nothing was
 // reserved for it.
 type MemoryError struct{ Need, Limit int64 }

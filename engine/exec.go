@@ -13,7 +13,7 @@ import (
 type exec struct {
 	ctx     context.Context
 	team    *cpu.Team
-	arena   arena
+	arena   *arena
 	program *Program
 	slots   []*Tensor
 	temps   []*Tensor // of the step that runs

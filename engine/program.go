@@ -16,6 +16,8 @@ type Options struct {
 	Workers int
 	// Memory is the most that the values of one run may take, in bytes; 0: no limit.
 	Memory int64
+	// Reserve lends the memory for values; nil: the program reserves its own.
+	Reserve *Reserve
 	// Keep names values to be returned beside the model's outputs.
 	Keep []string
 	// Finite makes a NaN or an infinity in an output an error, which names the
@@ -127,7 +129,7 @@ func (p *Program) Run(ctx context.Context, in map[string]*Tensor) (map[string]*T
 // once runs one call outside a program, to fold constants.
 func once(c call, in []*Tensor) ([]*Tensor, error) {
 	x := &exec{
-		ctx: context.Background(), team: cpu.NewTeam(1), arena: arena{limit: largest},
+		ctx: context.Background(), team: cpu.NewTeam(1), arena: &arena{limit: largest},
 		program: &Program{calls: []call{c}}, inputs: c.in, own: make([]any, 1),
 	}
 	out, err := x.compute(c.step, in)
@@ -194,8 +196,13 @@ func (p *Program) acquire(ctx context.Context) *exec {
 }
 
 func (p *Program) newExec(ctx context.Context) *exec {
+	a := new(arena)
+	if p.options.Reserve != nil {
+		a = &p.options.Reserve.arena
+	}
+	a.limit = p.options.Memory
 	return &exec{
-		ctx: ctx, team: cpu.NewTeam(p.options.Workers), program: p, arena: arena{limit: p.options.Memory},
+		ctx: ctx, team: cpu.NewTeam(p.options.Workers), program: p, arena: a,
 		slots: make([]*Tensor, len(p.names)), own: make([]any, len(p.calls)),
 	}
 }

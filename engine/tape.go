@@ -16,6 +16,8 @@ type TrainingOptions struct {
 	// BatchStatistics makes BatchNormalization use the statistics of the batch
 	// and update its running ones; else it uses the running ones.
 	BatchStatistics bool
+	// OneWay says that Backward will never be called, so that nothing is kept for it.
+	OneWay bool
 	// InputGradients makes Backward return the gradients of the model's inputs too.
 	InputGradients bool
 }
@@ -71,6 +73,9 @@ func (t *Training) route() {
 	p := t.program
 	t.wants = make([]bool, len(p.names))
 	p.retain = make([]bool, len(p.names))
+	if t.options.OneWay {
+		return
+	}
 	for i, own := range t.params {
 		t.wants[i] = own != nil && !own.Frozen
 	}
@@ -122,7 +127,9 @@ func (t *Training) Forward(ctx context.Context, in map[string]*Tensor) (map[stri
 	if err == nil && p.options.Finite && !finite(out) {
 		err = t.exec.culprit(in)
 	}
-	t.ran = err == nil
+	if t.ran = err == nil && !t.options.OneWay; !t.ran {
+		t.exec.reset()
+	}
 	return out, err
 }
 

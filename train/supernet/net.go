@@ -17,6 +17,7 @@ type Net struct {
 	Params  engine.Params
 	Workers int // cores; 0: all
 	sgd     *learn.SGD
+	reserve engine.Reserve
 }
 
 // NewNet begins with no weights: children bring theirs, seeded, when they are
@@ -39,7 +40,7 @@ type child struct {
 	params engine.Params // its own part of the supernet's
 }
 
-func (n *Net) child(ctx context.Context, g cellmap.Genotype) (*child, error) {
+func (n *Net) child(ctx context.Context, g cellmap.Genotype, oneWay bool) (*child, error) {
 	m, err := n.Child(g, "child")
 	if err != nil {
 		return nil, err
@@ -58,7 +59,9 @@ func (n *Net) child(ctx context.Context, g cellmap.Genotype) (*child, error) {
 			n.Params[name] = p
 		}
 	}
-	t, err := engine.CompileTraining(ctx, m, params, engine.TrainingOptions{Options: engine.Options{Workers: n.Workers}, BatchStatistics: true})
+	t, err := engine.CompileTraining(ctx, m, params, engine.TrainingOptions{
+		Options: engine.Options{Workers: n.Workers, Reserve: &n.reserve}, BatchStatistics: true, OneWay: oneWay,
+	})
 	return &child{t, params}, err
 }
 
@@ -81,7 +84,7 @@ type Batch struct {
 
 // Step trains the child of a genotype on a batch, and returns the loss before.
 func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b Batch, rate float64) (float64, error) {
-	c, err := n.child(ctx, g)
+	c, err := n.child(ctx, g, false)
 	if err != nil {
 		return 0, err
 	}
@@ -110,7 +113,7 @@ func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b Batch, rate float6
 // rightly. Normalizations go by the batch: running statistics of weights that many
 // children share are those of none.
 func (n *Net) Accuracy(ctx context.Context, g cellmap.Genotype, b Batch) (float64, error) {
-	c, err := n.child(ctx, g)
+	c, err := n.child(ctx, g, true)
 	if err != nil {
 		return 0, err
 	}
