@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/natonnx/natonnx/train/checkpoint"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -167,9 +168,9 @@ func SideBySide(ctx context.Context, n int, f func(ctx context.Context, i int) e
 
 func (r *policyRun) seed(ctx context.Context, i int) (*Learnt, error) {
 	o := LearnOptions{Table: r.table, Rules: r.Rules, Seed: r.Seed + uint64(i), Steps: r.Steps, MaxCost: r.MaxCost, Latency: r.latency}
-	keep := checkpoint{r.Checkpoint, o}
+	keep := o.checkpoint(r.Checkpoint)
 	var err error
-	if o.Resume, err = keep.load(); err != nil {
+	if o.Resume, err = keep.Load(); err != nil {
 		return nil, err
 	}
 	if o.Resume != nil {
@@ -181,12 +182,25 @@ func (r *policyRun) seed(ctx context.Context, i int) (*Learnt, error) {
 		}
 	}
 	o.Report = func(s *LearnState) error {
-		if err := keep.save(s); err != nil {
+		if err := keep.Save(s); err != nil {
 			return err
 		}
 		return r.report(i, s.Curve)
 	}
 	return Learn(ctx, o)
+}
+
+// checkpoint keeps the state of a training in a folder, if one is named.
+func (o LearnOptions) checkpoint(dir string) (f checkpoint.File[LearnState]) {
+	if dir == "" {
+		return f
+	}
+	f.Path = filepath.Join(dir, fmt.Sprintf("seed-%d.state", o.Seed))
+	f.Of = fmt.Sprintf("1: table %s, rules %s, seed %d, %d steps, cost %v", o.Table.digest, o.Rules.Name, o.Seed, o.Steps, o.MaxCost)
+	if o.Latency != nil {
+		f.Of += " by " + o.Latency.Device
+	}
+	return f
 }
 
 // report takes the curve of a seed as far as it goes, and shows and logs it.

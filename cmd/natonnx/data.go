@@ -17,9 +17,13 @@ import (
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data", Usage: "run on `DATA`: class folders of pictures, a folder with labels.csv, CIFAR's .bin records, .npz or .npy arrays, or ONNX's test_data_set_* folders"},
-		&cli.StringFlag{Name: "preprocess", Usage: "prepare pictures as the network was trained, `HOW`: imagenet, cifar10, none (pixels as 0 to 1), or mean=R,G,B;std=R,G,B;size=N;crop=N"},
+		preprocessFlag(),
 		countFlag("limit", 0, 1, math.MaxInt32, "take `N` samples of the data, which --seed chooses; without it, all"),
 	}
+}
+
+func preprocessFlag() cli.Flag {
+	return &cli.StringFlag{Name: "preprocess", Usage: "prepare pictures as the network was trained, `HOW`: imagenet, cifar10, none (pixels as 0 to 1), or mean=R,G,B;std=R,G,B;size=N;crop=N"}
 }
 
 // runFlags say how networks are run; eval and optimize share them.
@@ -65,7 +69,7 @@ func openData(c *cli.Context, m *onnxgraph.Model) (*dataset.Dataset, error) {
 	return d, nil
 }
 
-// openDataset opens data as the network takes them.
+// openDataset opens data as the network takes them; nil stands for one of any size.
 func openDataset(path, how string, m *onnxgraph.Model) (*dataset.Dataset, error) {
 	d, err := dataset.Open(path, dataset.Preprocess{})
 	if err != nil {
@@ -76,7 +80,10 @@ func openDataset(path, how string, m *onnxgraph.Model) (*dataset.Dataset, error)
 		return nil, err
 	}
 	if d.Pixels() {
-		if d, err = dataset.Open(path, forInput(p, m)); err != nil {
+		if m != nil {
+			p = forInput(p, m)
+		}
+		if d, err = dataset.Open(path, p); err != nil {
 			return nil, dataError(err)
 		}
 	}

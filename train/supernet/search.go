@@ -21,7 +21,8 @@ import (
 type Options struct {
 	Space    Space // [the first of Spaces]
 	Images   *dataset.Dataset
-	Share    float64 // of the images: train the weights; the others train the policy [0.4]
+	Share    float64 // of the images: train the weights [0.4]
+	Held     float64 // of the images: train nothing, exams are on them; the others train the policy [0.1]
 	Channels int     // of the first cells [20]
 	Layers   int     // cells [8]
 	Batch    int     // images in a step [64]
@@ -49,7 +50,7 @@ func (o *Options) defaults() {
 	if o.Space.Name == "" {
 		o.Space = Spaces[0]
 	}
-	o.Share = cmp.Or(o.Share, 0.4)
+	o.Share, o.Held = cmp.Or(o.Share, 0.4), cmp.Or(o.Held, 0.1)
 	o.Channels, o.Layers, o.Batch, o.Epochs = cmp.Or(o.Channels, 20), cmp.Or(o.Layers, 8), cmp.Or(o.Batch, 64), cmp.Or(o.Epochs, 100)
 	o.WeightRate, o.Momentum, o.WeightDecay = cmp.Or(o.WeightRate, 0.01), cmp.Or(o.Momentum, 0.9), cmp.Or(o.WeightDecay, 3e-4)
 	o.Policy.Rules, o.Policy.Seed = o.Space.Rules, o.Seed
@@ -70,13 +71,21 @@ func (o *Options) check() error {
 	if len(o.Images.Shape()) != 3 || o.Images.Shape()[0] != 3 || o.Images.Shape()[1] != o.Images.Shape()[2] {
 		return fmt.Errorf("images are %v, want square ones of 3 channels", o.Images.Shape())
 	}
-	if !(o.Share > 0 && o.Share < 1) {
-		return fmt.Errorf("a share of %v of the images for the weights, want more than 0 and less than 1", o.Share)
+	if !(o.Share > 0 && o.Held > 0 && o.Share+o.Held < 1) {
+		return fmt.Errorf("shares of %v of the images for the weights and %v for exams, want more than 0 each, and less than 1 together", o.Share, o.Held)
 	}
-	if n := o.Images.Len(); int(o.Share*float64(n)) < o.Batch || n-int(o.Share*float64(n)) < o.Batch {
-		return fmt.Errorf("%d images are too few: %v of them train the weights and the others the policy, %d in each step", n, o.Share, o.Batch)
+	n := o.Images.Len()
+	if weights, held := o.parts(); weights < o.Batch || n-weights-held < o.Batch || held < examined {
+		return fmt.Errorf("%d images are too few: %d train the weights, %d the policy, %d in each step, and %d are for exams, which take %d",
+			n, weights, n-weights-held, o.Batch, held, examined)
 	}
 	return o.Augment.Check()
+}
+
+// parts returns how many images train the weights, and how many are for exams.
+func (o *Options) parts() (weights, held int) {
+	n := float64(o.Images.Len())
+	return int(o.Share * n), int(o.Held * n)
 }
 
 // Progress is how far a search is, after a step of either kind.
@@ -87,16 +96,25 @@ type Progress struct {
 	Loss      float64
 	Update    train.Update // of the policy
 	Accuracy  float64      // of the architectures drawn, with their shared weights, before their transformation
-	search    *Search
+	Point     *Point       // of an epoch that ended; else nil
 }
 
-// State returns what the search can go on from.
-func (p Progress) State() *State { return p.search.state() }
+// A Point is how a search did in an epoch: means over its steps, and an exam
+// after it.
+type Point struct {
+	Epoch           int // from 1
+	Loss            float64
+	Accuracy        float64 // of the architectures that the policy's steps drew
+	Reward, Entropy float64
+	Exam            Exam
+}
 
 // A State is all that a search's future depends on, besides its options. What is
 // random in a step depends on the seed and on its number alone.
 type State struct {
 	Done     int
+	Curve    []Point
+	Epoch    Point // sums over the steps of the one that runs
 	Params   map[string]Weights
 	Momentum map[string][]float32
 	Policy   train.State
@@ -118,8 +136,11 @@ type Search struct {
 	Learner *train.Learner
 	weights *dataset.Dataset // images for either
 	policy  *dataset.Dataset
+	held    *dataset.Dataset
 	classes int
 	done    int
+	curve   []Point
+	epoch   Point
 }
 
 // New prepares a search.
@@ -129,7 +150,9 @@ func New(o Options) (*Search, error) {
 		return nil, err
 	}
 	s := &Search{Options: o}
-	s.weights, s.policy = o.Images.Split(int(o.Share*float64(o.Images.Len())), o.Seed)
+	weights, held := o.parts()
+	s.held, s.policy = o.Images.Split(held, o.Seed)
+	s.weights, s.policy = s.policy.Split(weights, o.Seed)
 	for i := range o.Images.Len() {
 		s.classes = max(s.classes, o.Images.Label(i)+1)
 	}
@@ -140,7 +163,7 @@ func New(o Options) (*Search, error) {
 	}, o.Momentum, o.WeightDecay)
 	s.Net.Workers = o.Workers
 	if r := o.Resume; r != nil {
-		s.done, s.Policy.Resume = r.Done, &r.Policy
+		s.done, s.curve, s.epoch, s.Policy.Resume = r.Done, r.Curve, r.Epoch, &r.Policy
 		s.Net.restore(r)
 	}
 	var err error
@@ -151,17 +174,37 @@ func New(o Options) (*Search, error) {
 func (s *Search) weightSteps() int { return s.weights.Len() / s.Batch }
 func (s *Search) policySteps() int { return s.policy.Len() / s.Batch }
 
-// Run does all steps that are left.
+// Curve returns the points of all epochs so far.
+func (s *Search) Curve() []Point { return s.curve }
+
+// State returns what the search can go on from.
+func (s *Search) State() *State {
+	state := &State{Done: s.done, Curve: s.curve, Epoch: s.epoch, Params: map[string]Weights{}, Momentum: s.Net.sgd.State(), Policy: *s.Learner.State()}
+	for name, p := range s.Net.Params {
+		state.Params[name] = Weights{p.Dims, p.Value, p.Frozen}
+	}
+	return state
+}
+
+// Run does all steps that are left. When the context ends, the search is between
+// two steps, and can be saved.
 func (s *Search) Run(ctx context.Context) error {
 	perEpoch := s.weightSteps() + s.policySteps()
 	for of := s.Epochs * perEpoch; s.done < of; {
-		p := Progress{Epoch: s.done / perEpoch, Done: s.done + 1, Of: of, search: s}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ctx := context.WithoutCancel(ctx)
+		p := Progress{Epoch: s.done / perEpoch, Done: s.done + 1, Of: of}
 		step := s.done % perEpoch
 		var err error
 		if p.OfWeights = step < s.weightSteps(); p.OfWeights {
 			err = s.weightStep(ctx, &p, step)
 		} else {
 			err = s.policyStep(ctx, &p, step-s.weightSteps())
+		}
+		if err == nil && step == perEpoch-1 {
+			err = s.endEpoch(ctx, &p)
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", p.Done, err)
@@ -183,7 +226,21 @@ func (s *Search) weightStep(ctx context.Context, p *Progress, step int) error {
 		return err
 	}
 	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(rng, !s.NoNulls), b, s.WeightRate)
+	s.epoch.Loss += p.Loss
 	return err
+}
+
+// endEpoch examines the policy.
+func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
+	weights, policy := float64(s.weightSteps()), float64(s.policySteps())
+	e := &s.epoch
+	point := Point{Epoch: p.Epoch + 1, Loss: e.Loss / weights, Accuracy: e.Accuracy / policy, Reward: e.Reward / policy, Entropy: e.Entropy / policy}
+	var err error
+	if point.Exam, err = s.Examine(ctx, epochExam); err != nil {
+		return err
+	}
+	s.curve, s.epoch, p.Point = append(s.curve, point), Point{}, &point
+	return nil
 }
 
 // policyStep rewards transformations by what they gain in accuracy on a batch.
@@ -208,6 +265,9 @@ func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
 		}
 		return rewards, nil
 	})
+	s.epoch.Accuracy += p.Accuracy
+	s.epoch.Reward += p.Update.Reward
+	s.epoch.Entropy += p.Update.Entropy
 	return err
 }
 
@@ -216,6 +276,7 @@ const (
 	ofWeights = 1 + iota
 	ofPolicy
 	ofOrder
+	ofExam
 )
 
 // rng returns the random numbers of a step.
@@ -225,40 +286,33 @@ func (s *Search) rng(purpose uint64) *rand.Rand {
 
 // batch reads the images of a step, augmented. In an epoch each image comes once.
 func (s *Search) batch(ctx context.Context, rng *rand.Rand, from *dataset.Dataset, epoch, step int) (b Batch, err error) {
-	if err := ctx.Err(); err != nil {
-		return b, err
-	}
 	order := rand.New(rand.NewPCG(s.Seed, ofOrder<<56|uint64(epoch))).Perm(from.Len())[step*s.Batch:][:s.Batch]
+	if b, err = s.read(from, order); err == nil {
+		b.Images = s.Augment.Apply(rng, nil, b.Images, s.Batch, b.Shape)
+	}
+	return b, err
+}
+
+// read reads images as they are.
+func (s *Search) read(from *dataset.Dataset, at []int) (b Batch, err error) {
 	b.Shape = from.Shape()
 	size := b.Shape[0] * b.Shape[1] * b.Shape[2]
-	images := make([]float32, s.Batch*size)
-	errs := make([]error, s.Batch)
+	b.Images = make([]float32, len(at)*size)
+	errs := make([]error, len(at))
 	var wg sync.WaitGroup
 	next := make(chan int)
-	for range min(cmp.Or(s.Workers, runtime.GOMAXPROCS(0)), s.Batch) {
+	for range min(cmp.Or(s.Workers, runtime.GOMAXPROCS(0)), len(at)) {
 		wg.Go(func() {
 			for i := range next {
-				errs[i] = from.Read(order[i], images[i*size:][:size])
+				errs[i] = from.Read(at[i], b.Images[i*size:][:size])
 			}
 		})
 	}
-	for i, image := range order {
+	for i, image := range at {
 		b.Labels = append(b.Labels, from.Label(image))
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return b, err
-	}
-	b.Images = s.Augment.Apply(rng, nil, images, s.Batch, b.Shape)
-	return b, nil
-}
-
-func (s *Search) state() *State {
-	state := &State{Done: s.done, Params: map[string]Weights{}, Momentum: s.Net.sgd.State(), Policy: *s.Learner.State()}
-	for name, p := range s.Net.Params {
-		state.Params[name] = Weights{p.Dims, p.Value, p.Frozen}
-	}
-	return state
+	return b, errors.Join(errs...)
 }

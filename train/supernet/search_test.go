@@ -27,7 +27,7 @@ func shapes(t testing.TB, n int) *dataset.Dataset {
 
 func small(t testing.TB) supernet.Options {
 	return supernet.Options{
-		Images: shapes(t, 64), Share: 0.5, Channels: 2, Layers: 3, Batch: 16, Epochs: 2, Seed: 7,
+		Images: shapes(t, 200), Share: 0.18, Held: 0.65, Channels: 2, Layers: 3, Batch: 16, Epochs: 2, Seed: 7,
 		Policy: train.Options{Network: train.GCN(4, 4, 2), Samples: 2},
 	}
 }
@@ -36,11 +36,12 @@ func small(t testing.TB) supernet.Options {
 func run(t *testing.T, o supernet.Options, stop int) (steps []supernet.Progress, state []byte) {
 	t.Helper()
 	stopped := errors.New("stopped")
+	var s *supernet.Search
 	o.Report = func(p supernet.Progress) error {
 		steps = append(steps, p)
 		if p.Done == stop || p.Done == p.Of {
 			var b bytes.Buffer
-			if err := gob.NewEncoder(&b).Encode(p.State()); err != nil {
+			if err := gob.NewEncoder(&b).Encode(s.State()); err != nil {
 				t.Fatal(err)
 			}
 			state = b.Bytes()
@@ -50,8 +51,8 @@ func run(t *testing.T, o supernet.Options, stop int) (steps []supernet.Progress,
 		}
 		return nil
 	}
-	s, err := supernet.New(o)
-	if err != nil {
+	var err error
+	if s, err = supernet.New(o); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Run(t.Context()); err != nil && !errors.Is(err, stopped) {
@@ -75,7 +76,7 @@ func TestSearchGoesOnBitExactly(t *testing.T) {
 		}
 		rest, _ := run(t, o, 0)
 		for i, p := range rest {
-			if w := whole[stop+i]; p.Loss != w.Loss || p.Update != w.Update || p.Accuracy != w.Accuracy || p.Done != w.Done {
+			if w := whole[stop+i]; p.Loss != w.Loss || p.Update != w.Update || p.Accuracy != w.Accuracy || p.Done != w.Done || (p.Point == nil) != (w.Point == nil) || p.Point != nil && *p.Point != *w.Point {
 				t.Fatalf("stopped after %d, step %d is %+v, want %+v", stop, p.Done, p, w)
 			}
 		}
@@ -123,9 +124,9 @@ func TestChildrenLearnTogether(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	for want, change := range map[string]func(*supernet.Options){
-		"there are none":        func(o *supernet.Options) { o.Images = nil },
-		"64 images are too few": func(o *supernet.Options) { o.Batch = 33 },
-		"share of 1":            func(o *supernet.Options) { o.Share = 1 },
+		"there are none":         func(o *supernet.Options) { o.Images = nil },
+		"200 images are too few": func(o *supernet.Options) { o.Batch = 37 },
+		"shares of 0.4 of the images for the weights and 0.6 ": func(o *supernet.Options) { o.Share, o.Held = 0.4, 0.6 },
 	} {
 		o := small(t)
 		change(&o)

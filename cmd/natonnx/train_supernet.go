@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/supernet"
+	"github.com/urfave/cli/v2"
+)
+
+func (t *tool) trainSupernetCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "supernet",
+		Usage:     "train a policy on your own images, by algorithm 1 of the paper",
+		ArgsUsage: "--data DATA --preprocess HOW -o DIR",
+		Description: "Trains a supernet, whose architectures share their weights, and a policy by what its transformations gain in it, in turns. A share of the images trains " +
+			"the weights; --held of them train nothing: on those, and on architectures that trained nothing either, the policy is examined beside random search, after each epoch and at the end. " +
+			"The others train the policy.\n\n" +
+			"DIR holds the state of the search with the shared weights (" + supernet.StateFile + "), a row for each epoch (" + supernet.LogFile + "), the curves (" + supernet.CurvesFile + ") and, at the end, the policy (" + supernet.PolicyFile + "). " +
+			"However a run ended, the same command goes on from there, and comes to the same result to the bit, on the same kind of processor.\n\n" +
+			"What differs from the authors' code: architectures have null connections, as real networks do; the baseline follows the reward, not the advantage; the policy sees the operations that it decides on; " +
+			"the candidates are chosen on other images than those that judge. --published takes the first three back. " +
+			"Normalizations go by the batch, as there: running statistics of weights that architectures share are those of none.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "data", Usage: "the images, `DATA`, with their classes: as for natonnx eval; " + dataset.Shapes + "train are pictures that natonnx draws"},
+			preprocessFlag(),
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "keep everything in the folder `DIR`"},
+			countFlag("limit", 0, 1, math.MaxInt32, "take `N` images of the data, which --seed chooses; without it, all"),
+			choiceFlag("space", supernet.Spaces[0].Name, "`SPACE` of the architectures: "+oneOf(spaceNames()), spaceNames()...),
+			countFlag("nodes", 4, 1, 8, "`N` intermediate nodes of a cell"),
+			countFlag("channels", 20, 2, 1024, "`N` channels of the first cells, an even number"),
+			countFlag("layers", 8, 2, 100, "`N` cells"),
+			countFlag("epochs", 100, 1, math.MaxInt32, "go through the images `N` times"),
+			countFlag("batch", 64, 2, 1<<16, "`N` images in a step"),
+			shareFlag("share", 0.4, "train the weights on `P%` of the images"),
+			shareFlag("held", 0.1, "keep `P%` of the images for exams"),
+			numberFlag("rate", 0.01, "learning `RATE` of the weights"),
+			numberFlag("momentum", 0.9, "`M` of the weights' gradient descent"),
+			numberFlag("weight-decay", 3e-4, "weight decay `D` of the weights"),
+			numberFlag("policy-rate", 3e-4, "learning `RATE` of the policy, which falls to 0 along a cosine"),
+			numberFlag("entropy", 3e-3, "weight `LAMBDA` of the policy's entropy"),
+			countFlag("samples", 1, 1, 64, "reward `N` transformations of an architecture in a step"),
+			&cli.BoolFlag{Name: "published", Usage: "train the authors' policy as their code does, to compare; it is not written"},
+			seedFlag(),
+			countFlag("workers", 0, 1, 4096, "compute on `N` cores; without it, on all"),
+			progressFlag(),
+		},
+		Action: t.trainSupernet,
+	}
+}
+
+func spaceNames() (names []string) {
+	for _, s := range supernet.Spaces {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (t *tool) trainSupernet(c *cli.Context) error {
+	run, err := readSupernetRun(c)
+	if err != nil {
+		return err
+	}
+	shown := newProgress(t, choiceOf(c, "progress"))
+	run.Report = shown.searching()
+	exam, policy, err := run.Do(c.Context)
+	shown.end()
+	if err != nil {
+		return trainingError(err, c.String("data"), run.Folder)
+	}
+	_ = policy
+	p := t.page()
+	p.text(0, "%+v", exam)
+	return nil
+}
+
+// readSupernetRun reads what is to be searched, and the images.
+func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
+	if _, err := arguments(c, 0); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.String("data") == "":
+		return nil, &usageError{"train supernet: --data is missing", "it names the images; --data " + dataset.Shapes + "train are some that natonnx draws"}
+	case c.String("output") == "":
+		return nil, &usageError{"train supernet: -o is missing", "it names the folder that everything goes to"}
+	}
+	r := &supernet.Run{Folder: c.String("output"), Name: filepath.Base(c.String("output")), Command: supernetCommand(c)}
+	for _, s := range supernet.Spaces {
+		if s.Name == choiceOf(c, "space") {
+			r.Space = s
+		}
+	}
+	r.Space.Nodes = int(countOf(c, "nodes"))
+	r.Channels, r.Layers, r.Epochs, r.Batch = int(countOf(c, "channels")), int(countOf(c, "layers")), int(countOf(c, "epochs")), int(countOf(c, "batch"))
+	r.Share, r.Held = shareOf(c, "share"), shareOf(c, "held")
+	r.WeightRate, r.Momentum, r.WeightDecay = numberOf(c, "rate"), numberOf(c, "momentum"), numberOf(c, "weight-decay")
+	r.Seed, r.Workers = countOf(c, "seed"), int(countOf(c, "workers"))
+	r.Policy = train.Options{Rate: numberOf(c, "policy-rate"), Entropy: numberOf(c, "entropy"), Samples: int(countOf(c, "samples"))}
+	if c.Bool("published") {
+		r.Policy.Network, r.Policy.Published, r.NoNulls = train.PublishedOptions().Network, true, true
+	}
+	if r.Channels%2 != 0 {
+		return nil, usagef("--channels %d: want an even number", r.Channels)
+	}
+	if r.Share+r.Held >= 1 {
+		return nil, usagef("--share %v%% and --held %v%%: want less than 100%% together", 100*r.Share, 100*r.Held)
+	}
+	var err error
+	if r.Images, err = openTrainingImages(c); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// openTrainingImages opens pictures with their classes.
+func openTrainingImages(c *cli.Context) (*dataset.Dataset, error) {
+	path := c.String("data")
+	d, err := openDataset(path, c.String("preprocess"), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := labelled(d, path); err != nil {
+		return nil, err
+	}
+	if n := countOf(c, "limit"); n > 0 {
+		d = d.Sample(int(n), countOf(c, "seed"))
+	}
+	return d, nil
+}
+
+// labelled refuses data whose classes are not known.
+func labelled(d *dataset.Dataset, path string) error {
+	for i := range d.Len() {
+		if d.Label(i) < 0 {
+			return &ioError{fmt.Errorf("%s: %s: its class is not known: want class folders, labels.csv, CIFAR's records or arrays with labels", path, d.Name(i))}
+		}
+	}
+	return nil
+}
+
+// supernetCommand is what to type to train again.
+func supernetCommand(c *cli.Context) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "natonnx train supernet --data %s", filepath.Base(c.String("data")))
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if !c.IsSet(name) || name == "data" || name == "output" || name == "workers" || name == "progress" {
+			continue
+		}
+		fmt.Fprintf(&b, " --%s", name)
+		switch f.(type) {
+		case *cli.GenericFlag:
+			fmt.Fprintf(&b, " %v", c.Generic(name))
+		case *cli.StringFlag:
+			fmt.Fprintf(&b, " %s", c.String(name))
+		}
+	}
+	return b.String() + " -o " + filepath.Base(c.String("output"))
+}
+
+// searching shows how far a search is, not too often.
+func (p *progress) searching() func(supernet.Progress) error {
+	first := 0
+	return func(s supernet.Progress) error {
+		if first == 0 {
+			first, p.began = s.Done-1, time.Now()
+			if s.Done > 1 {
+				first = s.Done
+				return nil
+			}
+		}
+		pause := often
+		if !p.line {
+			pause = seldom
+		}
+		now := time.Now()
+		if now.Sub(p.shown) < pause && s.Point == nil {
+			return nil
+		}
+		p.shown = now
+		text := fmt.Sprintf("epoch %d, step %d of %d%s", s.Epoch+1, s.Done, s.Of, left(now.Sub(p.began), s.Done-first, s.Of-first))
+		switch {
+		case s.Point != nil:
+			text += fmt.Sprintf("; loss %.3f, accuracy %.1f %%, transformed %+.2f points; on others %+.2f, drawn %+.2f, random %+.2f",
+				s.Point.Loss, 100*s.Point.Accuracy, 100*s.Point.Reward, 100*s.Point.Exam.Likeliest.Mean, 100*s.Point.Exam.Sampled.Mean, 100*s.Point.Exam.Random.Mean)
+		case s.OfWeights:
+			text += fmt.Sprintf("; loss %.3f", s.Loss)
+		default:
+			text += fmt.Sprintf("; accuracy %.1f %%, transformed %+.1f points", 100*s.Accuracy, 100*s.Update.Reward)
+		}
+		p.show(text)
+		return nil
+	}
+}
+
+// A positive is a flag's value above 0.
+type positive struct{ value float64 }
+
+func (n *positive) String() string { return strconv.FormatFloat(n.value, 'f', -1, 64) }
+
+func (n *positive) Set(s string) error {
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(x > 0) || math.IsInf(x, 0) {
+		return errors.New("want a number above 0, such as 0.01")
+	}
+	n.value = x
+	return nil
+}
+
+func numberFlag(name string, value float64, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &positive{value}}
+}
+
+func numberOf(c *cli.Context, name string) float64 { return c.Generic(name).(*positive).value }
+
+// A part is a flag's value that is a share of something, below all of it.
+type part struct{ share float64 }
+
+func (p *part) String() string { return strconv.FormatFloat(100*p.share, 'g', 6, 64) + "%" }
+
+func (p *part) Set(s string) error {
+	digits, ok := strings.CutSuffix(s, "%")
+	x, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(x > 0 && x < 100) {
+		return errors.New("want a share above 0% and below 100%, such as 40%")
+	}
+	p.share = x / 100
+	return nil
+}
+
+func shareFlag(name string, value float64, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &part{value}}
+}
+
+func shareOf(c *cli.Context, name string) float64 { return c.Generic(name).(*part).share }

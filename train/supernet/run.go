@@ -1,0 +1,178 @@
+package supernet
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train"
+	"github.com/natonnx/natonnx/train/checkpoint"
+	"github.com/natonnx/natonnx/transformer"
+)
+
+// A Run is a search that is kept in a folder, and goes on from what is there.
+type Run struct {
+	Options
+	Folder  string
+	Every   time.Duration // between two states that are saved [a minute]; an epoch's end saves one too
+	Command string        // what to type to do it again, for the card
+	Name    string        // of the policy
+
+	search *Search
+	file   checkpoint.File[State]
+	saved  time.Time
+}
+
+// The files of a run's folder.
+const (
+	StateFile  = "supernet.state" // what it goes on from, and the shared weights
+	LogFile    = "log.csv"        // a row for each epoch
+	CurvesFile = "curves.svg"
+	PolicyFile = "policy.onnx"
+)
+
+// Do runs the search to its end, and examines the policy. The policy is nil where it
+// is the authors', which is there to be compared with.
+func (r *Run) Do(ctx context.Context) (e Exam, policy *transformer.GCN, err error) {
+	if err := r.Open(ctx); err != nil {
+		return e, nil, err
+	}
+	s := r.search
+	inner := s.Report
+	s.Report = func(p Progress) error { return errors.Join(r.keep(p), inner(p)) }
+	err = s.Run(ctx)
+	if err != nil && ctx.Err() == nil {
+		return e, nil, err
+	}
+	if err := errors.Join(err, r.save()); err != nil {
+		return e, nil, err
+	}
+	if e, err = s.Examine(ctx, FinalExam); err != nil || s.Policy.Published {
+		return e, nil, err
+	}
+	learnt, err := s.Learner.Policy(transformer.Card{Rules: s.Space.Rules.Name})
+	if err != nil {
+		return e, nil, err
+	}
+	if policy, err = learnt.(*transformer.GCN).Rounded(r.card(e)); err != nil {
+		return e, nil, err
+	}
+	return e, policy, policy.Save(ctx, filepath.Join(r.Folder, PolicyFile))
+}
+
+// Open takes up what is in the folder, without going on.
+func (r *Run) Open(ctx context.Context) (err error) {
+	if r.Report == nil {
+		r.Report = func(Progress) error { return nil }
+	}
+	r.defaults()
+	if err := r.check(); err != nil {
+		return err
+	}
+	if r.file, err = r.state(ctx); err != nil {
+		return err
+	}
+	if r.Resume, err = r.file.Load(); err != nil {
+		return err
+	}
+	r.saved = time.Now()
+	r.search, err = New(r.Options)
+	return err
+}
+
+// Search returns the search that was opened.
+func (r *Run) Search() *Search { return r.search }
+
+// state names the state by all that it depends on.
+func (r *Run) state(ctx context.Context) (f checkpoint.File[State], err error) {
+	digest, err := r.Images.Digest(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Path = filepath.Join(r.Folder, StateFile)
+	f.Of = fmt.Sprintf("1: images %.19s as %v, %s cells of %d nodes, %d layers, %d channels, shares %v and %v, batch %d, %d epochs, "+
+		"rates %v and %v, momentum %v, decay %v, %d samples, entropy %v, seed %d, nulls %v, published %v",
+		digest, r.Images.Preprocess(), r.Space.Name, r.Space.Nodes, r.Layers, r.Channels, r.Share, r.Held, r.Batch, r.Epochs,
+		r.WeightRate, r.Policy.Rate, r.Momentum, r.WeightDecay, r.Policy.Samples, r.Policy.Entropy, r.Seed, !r.NoNulls, r.Policy.Published)
+	return f, nil
+}
+
+// keep saves the search after a step, when it is time.
+func (r *Run) keep(p Progress) error {
+	every := r.Every
+	if every == 0 {
+		every = time.Minute
+	}
+	if p.Point == nil && time.Since(r.saved) < every {
+		return nil
+	}
+	return r.save()
+}
+
+// save writes the state, and what users look at on the way.
+func (r *Run) save() error {
+	if err := r.file.Save(r.search.State()); err != nil {
+		return err
+	}
+	r.saved = time.Now()
+	return onnxgraph.WriteFile(filepath.Join(r.Folder, LogFile), r.log())
+}
+
+// log writes the curve as CSV.
+func (r *Run) log() []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	rows := [][]string{{"epoch", "loss", "accuracy", "reward", "entropy", "held_likeliest", "held_likeliest_error", "held_sampled", "held_sampled_error", "held_random", "held_random_error"}}
+	for _, p := range r.search.Curve() {
+		row := []string{strconv.Itoa(p.Epoch)}
+		for _, x := range []float64{p.Loss, p.Accuracy, p.Reward, p.Entropy, p.Exam.Likeliest.Mean, p.Exam.Likeliest.Error,
+			p.Exam.Sampled.Mean, p.Exam.Sampled.Error, p.Exam.Random.Mean, p.Exam.Random.Error} {
+			row = append(row, strconv.FormatFloat(x, 'g', 6, 64))
+		}
+		rows = append(rows, row)
+	}
+	w.WriteAll(rows) // a bytes.Buffer takes all
+	return b.Bytes()
+}
+
+func (r *Run) card(e Exam) transformer.Card {
+	s := r.search
+	weights, held := r.parts()
+	return transformer.Card{
+		Name: r.Name, Kind: string(train.KindGCN), Rules: r.Space.Rules.Name, Seed: r.Seed, Command: r.Command,
+		Training: fmt.Sprintf("algorithm 1 of the paper on %d images of %s: a supernet of %d %s cells of %d channels, %d epochs, batch %d; "+
+			"%d images train its weights (SGD at %v, momentum %v, weight decay %v), %d the policy (REINFORCE, %d samples, Adam from %v, entropy weight %v), "+
+			"and %d none, on which %d architectures that trained nothing either are judged",
+			r.Images.Len(), r.Images.Kind(), r.Layers, r.Space.Name, r.Channels, r.Epochs, r.Batch,
+			weights, r.WeightRate, r.Momentum, r.WeightDecay, r.Images.Len()-weights-held, r.Policy.Samples, r.Policy.Rate, s.Learner.Options.Entropy,
+			held, e.Architectures),
+		Scores: e.scores(),
+	}
+}
+
+// scores are what a policy's card says of an exam.
+func (e Exam) scores() (list []transformer.Score) {
+	on := fmt.Sprintf("%d random architectures, shared weights", e.Architectures)
+	for _, g := range []struct {
+		name string
+		Gain
+	}{
+		{"accuracy of the architectures", e.Before},
+		{"gain, most probable transformation", e.Likeliest},
+		{"gain, sampled transformations", e.Sampled},
+		{"gain, best of 10 samples by validation accuracy", e.BestSampled},
+		{"gain of random search, mean", e.Random},
+		{"gain of random search, best of 10 by validation accuracy", e.BestRandom},
+	} {
+		list = append(list,
+			transformer.Score{Name: g.name, On: on, Value: 100 * g.Mean, Unit: "points"},
+			transformer.Score{Name: g.name + ", standard error", On: on, Value: 100 * g.Error, Unit: "points"})
+	}
+	return list
+}
