@@ -121,7 +121,11 @@ func (r *Run) save() error {
 		return err
 	}
 	r.saved = time.Now()
-	return onnxgraph.WriteFile(filepath.Join(r.Folder, LogFile), r.log())
+	curves, err := r.curves()
+	if err != nil {
+		return err
+	}
+	return errors.Join(onnxgraph.WriteFile(filepath.Join(r.Folder, LogFile), r.log()), onnxgraph.WriteFile(filepath.Join(r.Folder, CurvesFile), curves))
 }
 
 // log writes the curve as CSV.

@@ -1,7 +1,9 @@
-package policybench
+// Package plot draws curves with the range that they come from.
+package plot
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html"
 	"io"
@@ -33,19 +35,40 @@ const style = `.bg{fill:#fff}.ink{fill:#1f2328}.dim{fill:#59636e}.bold{font-weig
 // styles is how many kinds look different.
 const styles = 4
 
-// WriteCurves draws learning curves as SVG: for each kind the mean over the
-// seeds as a line, and from the lowest to the highest as a band.
-func WriteCurves(w io.Writer, curves []Curve) error {
-	p := newPicture(curves)
+// A Plot is a picture of some curves.
+type Plot struct {
+	Title, Note string
+	X, Y        string // what the axes show
+	Unit        string // of the ticks on the vertical axis, such as "%"; empty: none
+	Whole       bool   // the horizontal axis counts: its ticks are whole numbers
+	// The vertical axis begins at Low or below, and ends at High or above; where Clip
+	// is set, nothing below that is shown.
+	Low, High float64
+	Clip      *float64
+	Curves    []Curve
+}
+
+// A Curve is a line within a band.
+type Curve struct {
+	Name   string
+	Points []Point // by rising X
+}
+
+// A Point is a value, and the range that it comes from.
+type Point struct{ X, Y, Low, High float64 }
+
+// SVG draws a plot: four curves look different.
+func (plot Plot) SVG(w io.Writer) error {
+	p := newPicture(plot)
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" width="%[1]v" height="%[2]v" viewBox="0 0 %[1]v %[2]v" role="img" aria-label="%[3]s" font-family="Helvetica, Arial, sans-serif" font-size="%[4]v">`+"\n",
-		pictureWidth, pictureHeight, pictureTitle, textHeight)
-	p.printf("<title>%s</title>\n<style>%s</style>\n", pictureTitle, style)
+		pictureWidth, pictureHeight, html.EscapeString(p.Title), textHeight)
+	p.printf("<title>%s</title>\n<style>%s</style>\n", html.EscapeString(p.Title), style)
 	p.printf(`<rect class="bg" width="%v" height="%v" fill="#fff"/>`+"\n", pictureWidth, pictureHeight)
-	p.say(20, 34, "start", "ink bold", 17, pictureTitle)
-	p.say(20, 56, "start", "dim", textHeight, p.note())
+	p.say(20, 34, "start", "ink bold", 17, p.Title)
+	p.say(20, 56, "start", "dim", textHeight, p.Note)
 	p.legend()
 	p.axes()
-	for i, c := range curves {
+	for i, c := range p.Curves {
 		p.curve(i, c)
 	}
 	p.WriteString("</svg>\n")
@@ -53,44 +76,43 @@ func WriteCurves(w io.Writer, curves []Curve) error {
 	return err
 }
 
-const pictureTitle = "How policies learn on NAS-Bench-201"
-
-// note says what the curves are of.
-func (p *picture) note() string {
-	s := "CIFAR-10, most probable transformations of the cells that choose"
-	if len(p.curves) > 0 && p.curves[0].Seeds > 1 {
-		s += fmt.Sprintf("; mean of %d seeds, and from the lowest to the highest", p.curves[0].Seeds)
-	}
-	return s
-}
-
-// lowest is the least captured headroom, in percent, that the plot shows: a
-// policy that has not learnt anything yet may lose several times what could be gained.
-const lowest = -50
-
 type picture struct {
 	bytes.Buffer
-	curves       []Curve
-	steps        float64 // the last
-	low, high    float64 // of the captured headroom
+	Plot
+	last         float64 // the largest x
 	xStep, yStep float64 // between ticks
 }
 
-func newPicture(curves []Curve) *picture {
-	p := &picture{curves: curves, low: 100, high: 0}
-	for _, c := range curves {
+func newPicture(plot Plot) *picture {
+	p := &picture{Plot: plot}
+	for _, c := range p.Curves {
 		for _, at := range c.Points {
-			p.steps = max(p.steps, float64(at.Step))
-			p.low, p.high = min(p.low, at.Lowest), max(p.high, at.Highest)
+			p.last = max(p.last, at.X)
+			p.Low, p.High = min(p.Low, at.Low), max(p.High, at.High)
 		}
 	}
-	p.low = max(p.low, lowest)
-	p.xStep, p.yStep = roundStep(max(p.steps, 1)/8), roundStep(max(p.high-p.low, 1)/8)
-	p.low, p.high = p.yStep*math.Floor(p.low/p.yStep), p.yStep*math.Ceil(p.high/p.yStep)
-	if p.low == p.high {
-		p.high += p.yStep
+	if p.Clip != nil {
+		p.Low = max(p.Low, *p.Clip)
+	}
+	least := 0.0
+	if p.Whole {
+		least = 1
+	}
+	p.last = cmp.Or(p.last, 1)
+	p.xStep, p.yStep = roundStep(max(p.last/8, least)), roundStep(p.span()/8)
+	p.Low, p.High = p.yStep*math.Floor(p.Low/p.yStep), p.yStep*math.Ceil(p.High/p.yStep)
+	if p.Low == p.High {
+		p.High += p.yStep
 	}
 	return p
+}
+
+// span is how much the vertical axis shows.
+func (p *picture) span() float64 {
+	if p.High > p.Low {
+		return p.High - p.Low
+	}
+	return 1
 }
 
 // roundStep returns the least of 1, 2 or 5 times a power of ten that is no less
@@ -105,47 +127,54 @@ func roundStep(step float64) float64 {
 	return 10 * power
 }
 
-func (p *picture) x(step int) float64 {
-	return plotLeft + (plotRight-plotLeft)*float64(step)/max(p.steps, 1)
-}
+func (p *picture) x(at float64) float64 { return plotLeft + (plotRight-plotLeft)*at/p.last }
 
-func (p *picture) y(captured float64) float64 {
-	y := plotBottom - (plotBottom-plotTop)*(captured-p.low)/(p.high-p.low)
+func (p *picture) y(at float64) float64 {
+	y := plotBottom - (plotBottom-plotTop)*(at-p.Low)/(p.High-p.Low)
 	return min(max(y, plotTop), plotBottom)
 }
 
 func (p *picture) legend() {
 	x := 20.0
-	for i, c := range p.curves {
+	for i, c := range p.Curves {
 		p.printf(`<path class="band b%d" d="M%s 71h24v12h-24z"/><path class="line k%d" d="M%s 77h24"/>`+"\n", i%styles, px(x), i%styles, px(x))
-		p.say(x+30, 81.5, "start", "dim", textHeight, string(c.Kind))
-		x += 30 + float64(len(c.Kind))*textHeight*0.5 + 24
+		p.say(x+30, 81.5, "start", "dim", textHeight, c.Name)
+		x += 30 + float64(len(c.Name))*textHeight*0.5 + 24
 	}
 }
 
 func (p *picture) axes() {
-	for t := p.low; t <= p.high+p.yStep/2; t += p.yStep {
+	for k := 0.0; p.Low+k*p.yStep <= p.High+p.yStep/2; k++ {
+		t := p.yStep * math.Round(p.Low/p.yStep+k)
 		y := p.y(t)
 		p.printf(`<path class="grid" d="M%v %sH%v"/>`+"\n", plotLeft, px(y), plotRight)
-		p.say(plotLeft-8, y+textHeight*0.35, "end", "dim", textHeight, strconv.FormatFloat(t, 'f', -1, 64)+legible.NoBreak+"%")
+		p.say(plotLeft-8, y+textHeight*0.35, "end", "dim", textHeight, p.tick(t))
 	}
-	for t := 0.0; t <= p.steps; t += p.xStep {
-		x := p.x(int(t))
+	for t := 0.0; t <= p.last; t += p.xStep {
+		x := p.x(t)
 		p.printf(`<path class="axis" d="M%s %vv5"/>`+"\n", px(x), plotBottom)
 		p.say(x, plotBottom+21, "middle", "dim", textHeight, legible.Grouped(int64(t)))
 	}
 	p.printf(`<path class="axis" d="M%v %vH%v"/>`+"\n", plotLeft, plotBottom, plotRight)
-	p.say((plotLeft+plotRight)/2, plotBottom+43, "middle", "ink", textHeight, "updates of the weights")
-	p.printf(`<text class="ink" transform="translate(16 %v) rotate(-90)" text-anchor="middle">captured headroom, %%</text>`+"\n", (plotTop+plotBottom)/2)
+	p.say((plotLeft+plotRight)/2, plotBottom+43, "middle", "ink", textHeight, p.X)
+	p.printf(`<text class="ink" transform="translate(16 %v) rotate(-90)" text-anchor="middle">%s</text>`+"\n", (plotTop+plotBottom)/2, html.EscapeString(p.Y))
+}
+
+func (p *picture) tick(y float64) string {
+	s := strconv.FormatFloat(y, 'f', max(0, -int(math.Floor(math.Log10(p.yStep)))), 64)
+	if p.Unit != "" {
+		s += legible.NoBreak + p.Unit
+	}
+	return s
 }
 
 func (p *picture) curve(i int, c Curve) {
 	var line, upper, lower []string
 	for _, at := range c.Points {
-		x := px(p.x(at.Step))
-		line = append(line, x+" "+px(p.y(at.Captured.Mean)))
-		upper = append(upper, x+" "+px(p.y(at.Highest)))
-		lower = append(lower, x+" "+px(p.y(at.Lowest)))
+		x := px(p.x(at.X))
+		line = append(line, x+" "+px(p.y(at.Y)))
+		upper = append(upper, x+" "+px(p.y(at.High)))
+		lower = append(lower, x+" "+px(p.y(at.Low)))
 	}
 	if len(line) == 1 { // a point is a short line
 		p.printf(`<path class="line k%d" d="M%sm-3 0h6"/>`+"\n", i%styles, line[0])
