@@ -38,6 +38,7 @@ import (
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/augment"
 	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/trainable"
 )
 
 // Options say how a student is trained. The zero value is what did best on
@@ -173,7 +174,7 @@ func (s *school) graduate(ctx context.Context, student *onnxgraph.Model) (*onnxg
 	if r.Improved = s.total(r.After) < s.total(r.Before); !r.Improved {
 		return student, nil
 	}
-	return write(s.lifted, s.params)
+	return trainable.Write(s.lifted, s.params)
 }
 
 // A school is a teacher and a student with the images that they look at.
@@ -205,7 +206,7 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 	if err != nil {
 		return nil, err
 	}
-	if s.lifted, err = lift(student); err != nil {
+	if s.lifted, err = trainable.Lift(student); err != nil {
 		return nil, err
 	}
 	small, err := open(s.lifted, images.Shape())
@@ -215,8 +216,8 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 	if s.goals, err = goals(big, small, o); err != nil {
 		return nil, err
 	}
-	s.from, s.to = big.input, small.input
-	if s.params, err = readParams(ctx, small.model); err != nil {
+	s.from, s.to = big.Input, small.Input
+	if s.params, err = trainable.ReadParams(ctx, small.Model); err != nil {
 		return nil, err
 	}
 	s.length = cmp.Or(length(s.params), 1)
@@ -224,11 +225,11 @@ func newSchool(ctx context.Context, teacher, student *onnxgraph.Model, images *d
 	s.average = newMoving(s.params)
 	run := engine.Options{Workers: o.Workers, Memory: o.Memory, Finite: true}
 	run.Keep = big.kept(s.goals, func(g *goal) string { return g.teacher })
-	if s.teacher, err = engine.Compile(ctx, big.model, run); err != nil {
+	if s.teacher, err = engine.Compile(ctx, big.Model, run); err != nil {
 		return nil, err
 	}
 	run.Keep = small.kept(s.goals, func(g *goal) string { return g.student })
-	if s.student, err = engine.CompileTraining(ctx, small.model, s.params, engine.TrainingOptions{Options: run}); err != nil {
+	if s.student, err = engine.CompileTraining(ctx, small.Model, s.params, engine.TrainingOptions{Options: run}); err != nil {
 		return nil, err
 	}
 	perEpoch := images.Len() / s.options.Batch

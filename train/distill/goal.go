@@ -4,46 +4,27 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/engine/learn"
 	"github.com/natonnx/natonnx/engine/vec"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/trainable"
 )
 
-// A network is a model that takes any batch of the images.
-type network struct {
-	model *onnxgraph.Model
-	types *onnxgraph.Types // for one image
-	input string
-}
+// A network is one that the images fit.
+type network struct{ *trainable.Network }
 
 func open(m *onnxgraph.Model, image []int) (*network, error) {
-	m, err := m.AnyBatch()
-	if err != nil {
-		return nil, err
-	}
-	in := m.Graph.RealInputs()[0]
-	want, fits := in.Type.Shape[1:], in.Type.Elem == onnxgraph.Float32
-	fits = fits && len(want) == len(image)
-	at := onnxgraph.Shape{onnxgraph.Const(1)}
-	for i, d := range image {
-		fits = fits && (!want[i].Known() || want[i].N == int64(d))
-		at = append(at, onnxgraph.Const(int64(d)))
-	}
-	if !fits {
-		return nil, fmt.Errorf("%s: input %q is %v %v, an image of the data is float32 %s", m.Path, in.Name, in.Type.Elem, in.Type.Shape,
-			strings.Trim(strings.ReplaceAll(fmt.Sprint(image), " ", "x"), "[]"))
-	}
-	return &network{m, m.InferAt(map[string]onnxgraph.Shape{in.Name: at}), in.Name}, nil
+	n, err := trainable.Open(m, image)
+	return &network{n}, err
 }
 
 // kept returns the values of goals that are no outputs anyway.
 func (n *network) kept(goals []*goal, name func(*goal) string) []string {
 	var out []string
 	for _, g := range goals {
-		if v := name(g); !slices.ContainsFunc(n.model.Graph.Outputs, func(o *onnxgraph.Value) bool { return o.Name == v }) {
+		if v := name(g); !slices.ContainsFunc(n.Model.Graph.Outputs, func(o *onnxgraph.Value) bool { return o.Name == v }) {
 			out = append(out, v)
 		}
 	}
@@ -53,60 +34,19 @@ func (n *network) kept(goals []*goal, name func(*goal) string) []string {
 // pooled returns the value that the last pooling over whole images reads, ""
 // where nothing pools.
 func (n *network) pooled() string {
-	for _, p := range slices.Backward(n.model.Graph.Nodes) {
+	for _, p := range slices.Backward(n.Model.Graph.Nodes) {
 		if !p.Is("GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", "ReduceMax") {
 			continue
 		}
-		in, out := n.types.Of(p.Input(0)), n.types.Of(p.Outputs[0])
+		in, out := n.Types.Of(p.Input(0)), n.Types.Of(p.Outputs[0])
 		if in.Elem != onnxgraph.Float32 || len(in.Shape) < 3 || len(out.Shape) < 2 || !out.Shape[1].Equal(in.Shape[1]) {
 			continue
 		}
-		if size(in.Shape[2:]) > 1 && size(out.Shape[2:]) == 1 {
+		if trainable.Size(in.Shape[2:]) > 1 && trainable.Size(out.Shape[2:]) == 1 {
 			return p.Input(0)
 		}
 	}
 	return ""
-}
-
-// size is the product of dimensions, -1 where one is not known.
-func size(s onnxgraph.Shape) int64 {
-	n := int64(1)
-	for _, d := range s {
-		if !d.Known() {
-			return -1
-		}
-		n *= d.N
-	}
-	return n
-}
-
-// output returns the value that says what the network thinks, and whether that
-// is logits of classes: the first output of a row per image, before its softmax,
-// or else the first one of float32.
-func (n *network) output() (name string, logits bool, err error) {
-	for _, v := range n.model.Graph.Outputs {
-		t := n.types.Of(v.Name)
-		if t.Elem != onnxgraph.Float32 {
-			continue
-		}
-		if len(t.Shape) >= 2 && size(t.Shape[2:]) == 1 {
-			return n.beforeSoftmax(v.Name), true, nil
-		}
-		if name == "" {
-			name = v.Name
-		}
-	}
-	if name == "" {
-		err = fmt.Errorf("%s: has no output of float32 to learn from", n.model.Path)
-	}
-	return name, false, err
-}
-
-func (n *network) beforeSoftmax(name string) string {
-	if p := n.model.Graph.Index().Producer[name]; p != nil && p.Is("Softmax", "LogSoftmax") {
-		return p.Input(0)
-	}
-	return name
 }
 
 // A goal is a value of the student that should become one of the teacher's.
@@ -121,17 +61,17 @@ type goal struct {
 
 // goals pairs the values of both networks.
 func goals(teacher, student *network, o Options) ([]*goal, error) {
-	want, logits, err := teacher.output()
+	want, logits, err := teacher.Output()
 	if err != nil {
 		return nil, err
 	}
-	have, also, err := student.output()
+	have, also, err := student.Output()
 	if err != nil {
 		return nil, err
 	}
-	a, b := teacher.types.Of(want).Shape, student.types.Of(have).Shape
+	a, b := teacher.Types.Of(want).Shape, student.Types.Of(have).Shape
 	if logits != also || !a.Equal(b) {
-		return nil, fmt.Errorf("%s: output %q is %v, %s has %v: want one shape", student.model.Path, have, b, teacher.model.Path, a)
+		return nil, fmt.Errorf("%s: output %q is %v, %s has %v: want one shape", student.Model.Path, have, b, teacher.Model.Path, a)
 	}
 	thought := &goal{teacher: want, student: have, weight: 1}
 	if logits {
@@ -147,7 +87,7 @@ func goals(teacher, student *network, o Options) ([]*goal, error) {
 func features(teacher, student *network, weight float64) []*goal {
 	var list []*goal
 	want, have := teacher.pooled(), student.pooled()
-	if want != "" && have != "" && teacher.types.Of(want).Shape.Equal(student.types.Of(have).Shape) {
+	if want != "" && have != "" && teacher.Types.Of(want).Shape.Equal(student.Types.Of(have).Shape) {
 		list = append(list, &goal{teacher: want, student: have, feature: true, share: 1, weight: weight})
 	}
 	names := junctions(teacher, student)
@@ -165,9 +105,9 @@ func features(teacher, student *network, weight float64) []*goal {
 func junctions(teacher, student *network) []string {
 	var names []string
 	last := map[string]int{} // by shape, the place in names
-	for _, n := range student.model.Graph.Nodes {
+	for _, n := range student.Model.Graph.Nodes {
 		v := n.Outputs[0]
-		t, want, readers := student.types.Of(v), teacher.types.Of(v), student.readers(v)
+		t, want, readers := student.Types.Of(v), teacher.Types.Of(v), student.readers(v)
 		if len(readers) < 2 || t.Elem != onnxgraph.Float32 || want.Elem != t.Elem || len(t.Shape) < 3 || !t.Shape.Equal(want.Shape) {
 			continue
 		}
@@ -189,7 +129,7 @@ func junctions(teacher, student *network) []string {
 // readers names the nodes that read a value, by their first outputs.
 func (n *network) readers(value string) []string {
 	var names []string
-	for _, u := range n.model.Graph.Index().Consumers[value] {
+	for _, u := range n.Model.Graph.Index().Consumers[value] {
 		names = append(names, u.Node.Outputs[0])
 	}
 	return names

@@ -8,6 +8,7 @@ import (
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/cellmap/stack"
 	"github.com/natonnx/natonnx/engine"
+	"github.com/natonnx/natonnx/train/epochs"
 )
 
 // A step of the supernet builds a child, compiles it, goes through it both ways and
@@ -15,7 +16,7 @@ import (
 func BenchmarkStep(b *testing.B) {
 	const images, children = 64, 8
 	rng := rand.New(rand.NewPCG(1, 1))
-	batch := Batch{Images: make([]float32, images*3*32*32), Shape: []int{3, 32, 32}}
+	batch := epochs.Batch{Images: make([]float32, images*3*32*32), Shape: []int{3, 32, 32}}
 	for i := range batch.Images {
 		batch.Images[i] = float32(rng.NormFloat64())
 	}
@@ -48,7 +49,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 // bothWays times a way forwards and back, the second one.
-func bothWays(b *testing.B, n *Net, g cellmap.Genotype, batch Batch) (d time.Duration) {
+func bothWays(b *testing.B, n *Net, g cellmap.Genotype, batch epochs.Batch) (d time.Duration) {
 	c, err := n.child(b.Context(), g, false)
 	if err != nil {
 		b.Fatal(err)

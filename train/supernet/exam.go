@@ -7,6 +7,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/transformer"
 )
 
@@ -58,7 +59,7 @@ func (s *Search) Examine(ctx context.Context, size Paper) (e Exam, err error) {
 	if x.judge, err = s.batches(s.held.Sample(size.Images, s.Seed)); err != nil {
 		return e, err
 	}
-	if x.choose, err = s.batches(s.policy.Sample(size.Chosen, s.Seed)); err != nil {
+	if x.choose, err = s.batches(s.policy.Images.Sample(size.Chosen, s.Seed)); err != nil {
 		return e, err
 	}
 	var sums [6]moments
@@ -78,13 +79,13 @@ func (s *Search) Examine(ctx context.Context, size Paper) (e Exam, err error) {
 }
 
 // batches reads images in whole batches.
-func (s *Search) batches(from *dataset.Dataset) (list []Batch, err error) {
+func (s *Search) batches(from *dataset.Dataset) (list []epochs.Batch, err error) {
 	for first := 0; first+examined <= from.Len(); first += examined {
 		at := make([]int, examined)
 		for i := range at {
 			at[i] = first + i
 		}
-		b, err := s.read(from, at)
+		b, err := epochs.Read(from, at, s.Workers)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,7 @@ type examiner struct {
 	Paper
 	rng           *rand.Rand
 	policy        transformer.Policy
-	judge, choose []Batch
+	judge, choose []epochs.Batch
 }
 
 // architecture draws one and returns, in the order of [Exam]'s fields, its accuracy and
@@ -173,7 +174,7 @@ func (x *examiner) transformations(ctx context.Context, g cellmap.Genotype) (lik
 }
 
 // accuracy is the mean over batches.
-func (n *Net) accuracy(ctx context.Context, g cellmap.Genotype, list []Batch) (mean float64, err error) {
+func (n *Net) accuracy(ctx context.Context, g cellmap.Genotype, list []epochs.Batch) (mean float64, err error) {
 	for _, b := range list {
 		a, err := n.Accuracy(ctx, g, b)
 		if err != nil {
@@ -185,7 +186,7 @@ func (n *Net) accuracy(ctx context.Context, g cellmap.Genotype, list []Batch) (m
 }
 
 // best returns the most accurate of some genotypes, the first where several are.
-func (n *Net) best(ctx context.Context, list []cellmap.Genotype, on []Batch) (best cellmap.Genotype, accuracy float64, err error) {
+func (n *Net) best(ctx context.Context, list []cellmap.Genotype, on []epochs.Batch) (best cellmap.Genotype, accuracy float64, err error) {
 	accuracy = -1
 	for _, g := range list {
 		a, err := n.accuracy(ctx, g, on)

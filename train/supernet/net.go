@@ -9,6 +9,7 @@ import (
 	"github.com/natonnx/natonnx/cellmap/stack"
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/engine/learn"
+	"github.com/natonnx/natonnx/train/epochs"
 )
 
 // A Net is a supernet in training: the weights of all children so far.
@@ -66,7 +67,7 @@ func (n *Net) child(ctx context.Context, g cellmap.Genotype, oneWay bool) (*chil
 }
 
 // logits of a batch of images.
-func (c *child) logits(ctx context.Context, b Batch) (*engine.Tensor, error) {
+func (c *child) logits(ctx context.Context, b epochs.Batch) (*engine.Tensor, error) {
 	x, err := engine.New(append([]int{len(b.Labels)}, b.Shape...), b.Images)
 	if err != nil {
 		return nil, err
@@ -75,15 +76,8 @@ func (c *child) logits(ctx context.Context, b Batch) (*engine.Tensor, error) {
 	return out["output"], err
 }
 
-// A Batch is images of a shape, and their classes.
-type Batch struct {
-	Images []float32
-	Labels []int
-	Shape  []int
-}
-
 // Step trains the child of a genotype on a batch, and returns the loss before.
-func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b Batch, rate float64) (float64, error) {
+func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b epochs.Batch, rate float64) (float64, error) {
 	c, err := n.child(ctx, g, false)
 	if err != nil {
 		return 0, err
@@ -112,7 +106,7 @@ func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b Batch, rate float6
 // Accuracy returns the share of a batch that the child of a genotype classifies
 // rightly. Normalizations go by the batch: running statistics of weights that many
 // children share are those of none.
-func (n *Net) Accuracy(ctx context.Context, g cellmap.Genotype, b Batch) (float64, error) {
+func (n *Net) Accuracy(ctx context.Context, g cellmap.Genotype, b epochs.Batch) (float64, error) {
 	c, err := n.child(ctx, g, true)
 	if err != nil {
 		return 0, err

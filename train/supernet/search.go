@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
-	"sync"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/cellmap/stack"
 	"github.com/natonnx/natonnx/train"
 	"github.com/natonnx/natonnx/train/augment"
 	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/epochs"
 )
 
 // Options of a [Search]. Zeros take the paper's values, in brackets (spec
@@ -134,8 +133,8 @@ type Search struct {
 	Options
 	Net     *Net
 	Learner *train.Learner
-	weights *dataset.Dataset // images for either
-	policy  *dataset.Dataset
+	weights *epochs.Epochs // images for either
+	policy  *epochs.Epochs
 	held    *dataset.Dataset
 	classes int
 	done    int
@@ -151,13 +150,17 @@ func New(o Options) (*Search, error) {
 	}
 	s := &Search{Options: o}
 	weights, held := o.parts()
-	s.held, s.policy = o.Images.Split(held, o.Seed)
-	s.weights, s.policy = s.policy.Split(weights, o.Seed)
+	var others *dataset.Dataset
+	s.held, others = o.Images.Split(held, o.Seed)
+	s.weights = &epochs.Epochs{Batch: o.Batch, Augment: o.Augment, Seed: o.Seed, Workers: o.Workers}
+	policy := *s.weights
+	s.policy, policy.Seed = &policy, o.Seed+1
+	s.weights.Images, s.policy.Images = others.Split(weights, o.Seed)
 	for i := range o.Images.Len() {
 		s.classes = max(s.classes, o.Images.Label(i)+1)
 	}
 	s.classes = max(s.classes, len(o.Images.Classes()))
-	s.Policy.Steps = o.Epochs * s.policySteps()
+	s.Policy.Steps = o.Epochs * s.policy.Steps()
 	s.Net = NewNet(stack.Supernet{
 		Channels: o.Channels, Layers: o.Layers, Classes: s.classes, Size: o.Images.Shape()[1], LooseEnds: o.Space.LooseEnds, Seed: o.Seed,
 	}, o.Momentum, o.WeightDecay)
@@ -170,9 +173,6 @@ func New(o Options) (*Search, error) {
 	s.Learner, err = train.NewLearner(s.Policy)
 	return s, err
 }
-
-func (s *Search) weightSteps() int { return s.weights.Len() / s.Batch }
-func (s *Search) policySteps() int { return s.policy.Len() / s.Batch }
 
 // Curve returns the points of all epochs so far.
 func (s *Search) Curve() []Point { return s.curve }
@@ -189,7 +189,7 @@ func (s *Search) State() *State {
 // Run does all steps that are left. When the context ends, the search is between
 // two steps, and can be saved.
 func (s *Search) Run(ctx context.Context) error {
-	perEpoch := s.weightSteps() + s.policySteps()
+	perEpoch := s.weights.Steps() + s.policy.Steps()
 	for of := s.Epochs * perEpoch; s.done < of; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -198,10 +198,10 @@ func (s *Search) Run(ctx context.Context) error {
 		p := Progress{Epoch: s.done / perEpoch, Done: s.done + 1, Of: of}
 		step := s.done % perEpoch
 		var err error
-		if p.OfWeights = step < s.weightSteps(); p.OfWeights {
+		if p.OfWeights = step < s.weights.Steps(); p.OfWeights {
 			err = s.weightStep(ctx, &p, step)
 		} else {
-			err = s.policyStep(ctx, &p, step-s.weightSteps())
+			err = s.policyStep(ctx, &p, step-s.weights.Steps())
 		}
 		if err == nil && step == perEpoch-1 {
 			err = s.endEpoch(ctx, &p)
@@ -220,19 +220,18 @@ func (s *Search) Run(ctx context.Context) error {
 }
 
 func (s *Search) weightStep(ctx context.Context, p *Progress, step int) error {
-	rng := s.rng(ofWeights)
-	b, err := s.batch(ctx, rng, s.weights, p.Epoch, step)
+	b, err := s.weights.Step(p.Epoch*s.weights.Steps() + step)
 	if err != nil {
 		return err
 	}
-	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(rng, !s.NoNulls), b, s.WeightRate)
+	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(s.rng(ofWeights), !s.NoNulls), b, s.WeightRate)
 	s.epoch.Loss += p.Loss
 	return err
 }
 
 // endEpoch examines the policy.
 func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
-	weights, policy := float64(s.weightSteps()), float64(s.policySteps())
+	weights, policy := float64(s.weights.Steps()), float64(s.policy.Steps())
 	e := &s.epoch
 	point := Point{Epoch: p.Epoch + 1, Loss: e.Loss / weights, Accuracy: e.Accuracy / policy, Reward: e.Reward / policy, Entropy: e.Entropy / policy}
 	var err error
@@ -245,12 +244,11 @@ func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
 
 // policyStep rewards transformations by what they gain in accuracy on a batch.
 func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
-	rng := s.rng(ofPolicy)
-	b, err := s.batch(ctx, rng, s.policy, p.Epoch, step)
+	b, err := s.policy.Step(p.Epoch*s.policy.Steps() + step)
 	if err != nil {
 		return err
 	}
-	g := s.Space.Draw(rng, !s.NoNulls)
+	g := s.Space.Draw(s.rng(ofPolicy), !s.NoNulls)
 	if p.Accuracy, err = s.Net.Accuracy(ctx, g, b); err != nil {
 		return err
 	}
@@ -275,7 +273,6 @@ func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
 const (
 	ofWeights = 1 + iota
 	ofPolicy
-	ofOrder
 	ofExam
 )
 
@@ -284,35 +281,3 @@ func (s *Search) rng(purpose uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(s.Seed, purpose<<56|uint64(s.done)))
 }
 
-// batch reads the images of a step, augmented. In an epoch each image comes once.
-func (s *Search) batch(ctx context.Context, rng *rand.Rand, from *dataset.Dataset, epoch, step int) (b Batch, err error) {
-	order := rand.New(rand.NewPCG(s.Seed, ofOrder<<56|uint64(epoch))).Perm(from.Len())[step*s.Batch:][:s.Batch]
-	if b, err = s.read(from, order); err == nil {
-		b.Images = s.Augment.Apply(rng, nil, b.Images, s.Batch, b.Shape)
-	}
-	return b, err
-}
-
-// read reads images as they are.
-func (s *Search) read(from *dataset.Dataset, at []int) (b Batch, err error) {
-	b.Shape = from.Shape()
-	size := b.Shape[0] * b.Shape[1] * b.Shape[2]
-	b.Images = make([]float32, len(at)*size)
-	errs := make([]error, len(at))
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(cmp.Or(s.Workers, runtime.GOMAXPROCS(0)), len(at)) {
-		wg.Go(func() {
-			for i := range next {
-				errs[i] = from.Read(at[i], b.Images[i*size:][:size])
-			}
-		})
-	}
-	for i, image := range at {
-		b.Labels = append(b.Labels, from.Label(image))
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return b, errors.Join(errs...)
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/natonnx/natonnx/cellmap/stack"
 	"github.com/natonnx/natonnx/train"
 	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/train/supernet"
 )
 
@@ -86,7 +87,7 @@ func TestSearchGoesOnBitExactly(t *testing.T) {
 // A child learns a batch by heart, and so does what it shares with another child.
 func TestChildrenLearnTogether(t *testing.T) {
 	images := shapes(t, 32)
-	b := supernet.Batch{Shape: images.Shape()}
+	b := epochs.Batch{Shape: images.Shape()}
 	for i := range images.Len() {
 		x := make([]float32, 3*8*8)
 		if err := images.Read(i, x); err != nil {
