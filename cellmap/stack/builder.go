@@ -15,6 +15,8 @@ type builder struct {
 	seed     uint64
 	supernet *Supernet        // that the model is a child of; nil: none
 	made     map[string]value // by what a child shares
+	dropped  bool             // operations are multiplied by the input [Paths]
+	paths    int              // how many
 	err      error            // the first
 }
 
@@ -131,6 +133,31 @@ func (b *builder) pool(path string, x value, family string, kernel, stride int) 
 	}
 	b.node(op, path, []string{x.name}, ints("kernel_shape", kernel, kernel), ints("strides", stride, stride), ints("pads", pad, pad, pad, pad))
 	return value{path, x.channels, (x.size+2*pad-kernel)/stride + 1}
+}
+
+// classifier adds a linear layer behind a mean over the pixels.
+func (b *builder) classifier(path string, x value, classes int, output string) {
+	pooled := b.node("GlobalAveragePool", path+".mean", []string{x.name})
+	features := b.node("Flatten", path+".flatten", []string{pooled}, onnxgraph.IntAttr("axis", 1))
+	weight := b.uniform(path+".weight", x.channels, classes, x.channels)
+	bias := b.uniform(path+".bias", x.channels, classes)
+	b.Add(onnxgraph.NewNode("Gemm", path+".linear", []string{features, weight, bias}, []string{output}, onnxgraph.IntAttr("transB", 1)))
+	b.Output(output, onnxgraph.Float32, onnxgraph.Shape{batch, onnxgraph.Const(int64(classes))})
+}
+
+// unpadded is a convolution without padding.
+func (b *builder) unpadded(path string, x value, out, kernel int) value {
+	weight := b.uniform(path+".weight", x.channels*kernel*kernel, out, x.channels, kernel, kernel)
+	b.node("Conv", path, []string{x.name, weight}, ints("kernel_shape", kernel, kernel))
+	return value{path, out, x.size - kernel + 1}
+}
+
+// drop multiplies a value by the next of the input [Paths].
+func (b *builder) drop(path string, x value) string {
+	at := b.Init(onnxgraph.NewInt64s(path+".path", nil, []int64{int64(b.paths)}))
+	b.paths++
+	factor := b.node("Gather", path+".factor", []string{Paths, at}, onnxgraph.IntAttr("axis", 0))
+	return b.node("Mul", path, []string{x.name, factor})
 }
 
 // zeros has the shape of what an operation makes of x.

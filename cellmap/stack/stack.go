@@ -20,7 +20,19 @@ type Net struct {
 	Size     int  // rows and columns of the input, which has three channels
 	Large    bool // the stem for ImageNet, which reduces the input to a quarter
 	Seed     uint64
+
+	// What only training needs (spec section 5.1). The weights that are there without
+	// it have the same names and values.
+	Paths     bool // operations but identities are multiplied by the input [Paths]
+	Auxiliary bool // a second classifier behind two thirds of the cells: output [Auxiliary]
 }
+
+// The names of what only training needs. [Paths] is float32 [paths, batch, 1, 1, 1]:
+// a factor for each operation of each cell and each image.
+const (
+	Paths     = "paths"
+	Auxiliary = "auxiliary"
+)
 
 // Model returns the network with seeded weights, as PyTorch draws them: its
 // input is "input" of any batch, its output "output".
@@ -34,16 +46,18 @@ func (n Net) build(path string, b *builder) (*onnxgraph.Model, error) {
 	}
 	in := value{"input", 3, n.Size}
 	b.Input(in.name, onnxgraph.Float32, b.shape(in))
-	out := n.body(b, in)
+	out, deep := n.body(b, in)
+	if n.Paths {
+		one := onnxgraph.Const(1)
+		b.Input(Paths, onnxgraph.Float32, onnxgraph.Shape{onnxgraph.Const(int64(b.paths)), batch, one, one, one})
+	}
+	b.classifier("classifier", out, n.Classes, "output")
+	if n.Auxiliary {
+		n.auxiliary(b, deep)
+	}
 	if b.err != nil {
 		return nil, fmt.Errorf("%s: %w", path, b.err)
 	}
-	out = value{b.node("GlobalAveragePool", "classifier.pool", []string{out.name}), out.channels, 1}
-	features := b.node("Flatten", "classifier.flatten", []string{out.name}, onnxgraph.IntAttr("axis", 1))
-	weight := b.uniform("classifier.weight", out.channels, n.Classes, out.channels)
-	bias := b.uniform("classifier.bias", out.channels, n.Classes)
-	b.Add(onnxgraph.NewNode("Gemm", "classifier", []string{features, weight, bias}, []string{"output"}, onnxgraph.IntAttr("transB", 1)))
-	b.Output("output", onnxgraph.Float32, onnxgraph.Shape{batch, onnxgraph.Const(int64(n.Classes))})
 	return b.Model(path)
 }
 
@@ -72,10 +86,12 @@ func (n Net) Reduces(layer int) bool {
 	return layer == n.Layers/3 && n.Layers > 2 || layer == 2*n.Layers/3 && n.Layers > 1
 }
 
-// body builds the stem and the cells.
-func (n Net) body(b *builder, in value) value {
+// body builds the stem and the cells. It returns what the last one leaves, and that
+// behind two thirds of them.
+func (n Net) body(b *builder, in value) (last, deep value) {
 	before, last, reduced := n.stem(b, in)
 	channels := n.Channels
+	b.dropped = n.Paths
 	for layer := range n.Layers {
 		form, reduces := n.Genotype.Normal, n.Reduces(layer)
 		if reduces {
@@ -84,8 +100,11 @@ func (n Net) body(b *builder, in value) value {
 		c := &cell{b, fmt.Sprintf("cells.%d", layer), channels, reduces}
 		before, last = last, c.build(form, before, last, reduced)
 		reduced = reduces
+		if layer == 2*n.Layers/3 {
+			deep = last
+		}
 	}
-	return last
+	return last, deep
 }
 
 // stem returns the inputs of the first cell, and whether the second was reduced
@@ -100,6 +119,28 @@ func (n Net) stem(b *builder, in value) (before, last value, reduced bool) {
 	x = b.batchNorm("stem0.bn1", x)
 	y := b.conv("stem1.conv", b.relu("stem1.relu", x), conv{out: n.Channels, kernel: [2]int{3, 3}, stride: [2]int{2, 2}})
 	return x, b.batchNorm("stem1.bn", y), true
+}
+
+// auxiliary adds the second classifier.
+func (n Net) auxiliary(b *builder, x value) {
+	const path = Auxiliary
+	stride := 3
+	if n.Large {
+		stride = 2
+	}
+	x = b.relu(path+".relu0", x)
+	b.node("AveragePool", path+".pool", []string{x.name}, ints("kernel_shape", 5, 5), ints("strides", stride, stride))
+	if x = (value{path + ".pool", x.channels, (x.size-5)/stride + 1}); x.size < 2 && b.err == nil {
+		b.err = fmt.Errorf("the auxiliary classifier needs more than %d rows and columns", n.Size)
+		return
+	}
+	x = b.relu(path+".relu1", b.batchNorm(path+".bn1", b.conv(path+".conv1", x, conv{out: 128, kernel: [2]int{1, 1}})))
+	x = b.unpadded(path+".conv2", x, 768, 2)
+	if !n.Large {
+		x = b.batchNorm(path+".bn2", x)
+	}
+	x = b.relu(path+".relu2", x)
+	b.classifier(path, x, n.Classes, Auxiliary)
 }
 
 // A cell is one in the making.
@@ -177,6 +218,9 @@ func (c *cell) edge(path string, e cellmap.FormEdge, x value) value {
 		return twin
 	}
 	out := c.operation(path, e.Op, x, stride)
+	if c.dropped && out.name != x.name {
+		out.name = c.drop(path+".kept", out)
+	}
 	if c.supernet != nil {
 		c.made[path] = out
 	}

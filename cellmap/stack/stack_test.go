@@ -146,3 +146,74 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// What only training needs: the auxiliary classifier has the size that the published
+// parameters of DARTS imply (5.980 M with it, 4.719 M without), and paths that are all
+// kept change nothing.
+func TestTrainingForms(t *testing.T) {
+	n := stack.Net{Genotype: genotype(t, "DARTS"), Channels: 48, Layers: 14, Classes: 1000, Size: 224, Large: true}
+	params := func(n stack.Net) int64 {
+		m, err := n.Model("net.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Validate(); err != nil {
+			t.Error(err)
+		}
+		return m.Cost(m.Infer()).Params
+	}
+	without := params(n)
+	n.Auxiliary = true
+	if more := params(n) - without; more != 768*128+2*128+768*128*4+769*1000 {
+		t.Errorf("the auxiliary classifier has %d parameters", more)
+	}
+	n = stack.Net{Genotype: genotype(t, "DARTS"), Channels: 4, Layers: 5, Classes: 10, Size: 32, Seed: 1}
+	x, err := engine.New([]int{2, 3, 32, 32}, pseudo(2*3*32*32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := map[string]*engine.Tensor{"input": x}
+	run := func(n stack.Net) map[string]*engine.Tensor {
+		m, err := n.Model("net.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := engine.Compile(t.Context(), m, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range p.Inputs()[1:] {
+			ones := make([]float32, 2*v.Shape[0].N)
+			for i := range ones {
+				ones[i] = 1
+			}
+			if in[v.Name], err = engine.New([]int{int(v.Shape[0].N), 2, 1, 1, 1}, ones); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := p.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	want := run(n)["output"].Float32s()
+	n.Paths, n.Auxiliary = true, true
+	out := run(n)
+	for i, v := range out["output"].Float32s() {
+		if math.Abs(float64(v-want[i])) > 1e-5 {
+			t.Fatalf("score %d is %v with all paths, %v without", i, v, want[i])
+		}
+	}
+	if second := out[stack.Auxiliary]; second == nil || second.Len() != 20 {
+		t.Errorf("the auxiliary output is %v", second)
+	}
+}
+
+func pseudo(n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(math.Sin(float64(i * i)))
+	}
+	return x
+}
