@@ -302,7 +302,7 @@ func (l *lowerer) gate(c *Cell, k int, from string) string {
 	t := l.Types.Of(c.value(k))
 	channels := t.Shape[1].N
 	zeros := make([]byte, channels*t.Elem.Bits()/8)
-	name := l.name(c, k, "gate")
+	name := l.name(c, k, gate)
 	l.patch.Init = append(l.patch.Init, onnxgraph.NewTensor(name, t.Elem, []int64{1, channels, 1, 1}, zeros))
 	return l.addNode("Mul", l.name(c, k, "skip"), from, name)
 }

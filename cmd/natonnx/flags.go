@@ -203,3 +203,55 @@ func boundFlag(name, usage string) cli.Flag {
 }
 
 func boundOf(c *cli.Context, name string) *bound { return c.Generic(name).(*bound) }
+
+// A real is a flag's value of 0 or more; where zero is not allowed, of more.
+type real struct {
+	value float64
+	zero  bool
+}
+
+func (n *real) String() string { return strconv.FormatFloat(n.value, 'f', -1, 64) }
+
+func (n *real) Set(s string) error {
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(x >= 0) || math.IsInf(x, 0) {
+		return errors.New("want a number of 0 or more, such as 0.01")
+	}
+	if x == 0 && !n.zero {
+		return errors.New("want a number above 0, such as 0.01")
+	}
+	n.value = x
+	return nil
+}
+
+func numberFlag(name string, value float64, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &real{value, false}}
+}
+
+// amountFlag is numberFlag that may be 0.
+func amountFlag(name string, value float64, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &real{value, true}}
+}
+
+func numberOf(c *cli.Context, name string) float64 { return c.Generic(name).(*real).value }
+
+// A part is a flag's value that is a share of something, below all of it.
+type part struct{ share float64 }
+
+func (p *part) String() string { return strconv.FormatFloat(100*p.share, 'g', 6, 64) + "%" }
+
+func (p *part) Set(s string) error {
+	digits, ok := strings.CutSuffix(s, "%")
+	x, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(x > 0 && x < 100) {
+		return errors.New("want a share above 0% and below 100%, such as 40%")
+	}
+	p.share = x / 100
+	return nil
+}
+
+func shareFlag(name string, value float64, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: &part{value}}
+}
+
+func shareOf(c *cli.Context, name string) float64 { return c.Generic(name).(*part).share }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -200,44 +198,3 @@ func (p *progress) searching() func(supernet.Progress) error {
 		return nil
 	}
 }
-
-// A positive is a flag's value above 0.
-type positive struct{ value float64 }
-
-func (n *positive) String() string { return strconv.FormatFloat(n.value, 'f', -1, 64) }
-
-func (n *positive) Set(s string) error {
-	x, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(x > 0) || math.IsInf(x, 0) {
-		return errors.New("want a number above 0, such as 0.01")
-	}
-	n.value = x
-	return nil
-}
-
-func numberFlag(name string, value float64, usage string) cli.Flag {
-	return &cli.GenericFlag{Name: name, Usage: usage, Value: &positive{value}}
-}
-
-func numberOf(c *cli.Context, name string) float64 { return c.Generic(name).(*positive).value }
-
-// A part is a flag's value that is a share of something, below all of it.
-type part struct{ share float64 }
-
-func (p *part) String() string { return strconv.FormatFloat(100*p.share, 'g', 6, 64) + "%" }
-
-func (p *part) Set(s string) error {
-	digits, ok := strings.CutSuffix(s, "%")
-	x, err := strconv.ParseFloat(digits, 64)
-	if !ok || err != nil || !(x > 0 && x < 100) {
-		return errors.New("want a share above 0% and below 100%, such as 40%")
-	}
-	p.share = x / 100
-	return nil
-}
-
-func shareFlag(name string, value float64, usage string) cli.Flag {
-	return &cli.GenericFlag{Name: name, Usage: usage, Value: &part{value}}
-}
-
-func shareOf(c *cli.Context, name string) float64 { return c.Generic(name).(*part).share }

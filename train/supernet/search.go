@@ -280,4 +280,3 @@ const (
 func (s *Search) rng(purpose uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(s.Seed, purpose<<56|uint64(s.done)))
 }
-
