@@ -18,7 +18,7 @@ func (t *tool) trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
 		Usage: "train what natonnx uses",
-		Subcommands: []*cli.Command{t.trainSupernetCommand(), t.trainNetworkCommand(), t.trainFinetuneCommand(), {
+		Subcommands: []*cli.Command{t.trainSupernetCommand(), t.trainDeriveCommand(), t.trainNetworkCommand(), t.trainFinetuneCommand(), {
 			Name:      "policy",
 			Usage:     "train a policy on the table of NAS-Bench-201",
 			ArgsUsage: "--data TABLE.csv -o OUT.onnx",

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/natonnx/natonnx/train"
 	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/train/supernet"
 	"github.com/urfave/cli/v2"
 )
@@ -36,10 +36,12 @@ func (t *tool) trainSupernetCommand() *cli.Command {
 			countFlag("channels", 20, 2, 1024, "`N` channels of the first cells, an even number"),
 			countFlag("layers", 8, 2, 100, "`N` cells"),
 			countFlag("epochs", 100, 1, math.MaxInt32, "go through the images `N` times"),
+			countFlag("warm-up", 0, 0, math.MaxInt32, "train the weights alone for `N` of these epochs, before the policy"),
 			countFlag("batch", 64, 2, 1<<16, "`N` images in a step"),
 			shareFlag("share", 0.4, "train the weights on `P%` of the images"),
 			shareFlag("held", 0.1, "keep `P%` of the images for exams"),
 			numberFlag("rate", 0.01, "learning `RATE` of the weights"),
+			numberFlag("rate-end", 0.01, "learning `RATE` of the weights at the end, to which it falls along a cosine; without it, it is constant"),
 			numberFlag("momentum", 0.9, "`M` of the weights' gradient descent"),
 			numberFlag("weight-decay", 3e-4, "weight decay `D` of the weights"),
 			numberFlag("policy-rate", 3e-4, "learning `RATE` of the policy, which falls to 0 along a cosine"),
@@ -90,20 +92,19 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 	case c.String("output") == "":
 		return nil, &usageError{"train supernet: -o is missing", "it names the folder that everything goes to"}
 	}
-	r := &supernet.Run{Folder: c.String("output"), Name: filepath.Base(c.String("output")), Command: supernetCommand(c)}
-	for _, s := range supernet.Spaces {
-		if s.Name == choiceOf(c, "space") {
-			r.Space = s
-		}
+	r := &supernet.Run{
+		Folder: c.String("output"), Name: filepath.Base(c.String("output")), Command: supernetCommand(c), Workers: int(countOf(c, "workers")),
+		Settings: supernet.Settings{
+			Data: c.String("data"), Preprocess: c.String("preprocess"), Limit: int(countOf(c, "limit")),
+			Space: choiceOf(c, "space"), Nodes: int(countOf(c, "nodes")), Channels: int(countOf(c, "channels")), Layers: int(countOf(c, "layers")),
+			Epochs: int(countOf(c, "epochs")), WarmUp: int(countOf(c, "warm-up")), Batch: int(countOf(c, "batch")), Share: shareOf(c, "share"), Held: shareOf(c, "held"),
+			Rate: numberOf(c, "rate"), RateEnd: numberOf(c, "rate"), Momentum: numberOf(c, "momentum"), WeightDecay: numberOf(c, "weight-decay"),
+			PolicyRate: numberOf(c, "policy-rate"), Entropy: numberOf(c, "entropy"), Samples: int(countOf(c, "samples")),
+			Published: c.Bool("published"), Seed: countOf(c, "seed"),
+		},
 	}
-	r.Space.Nodes = int(countOf(c, "nodes"))
-	r.Channels, r.Layers, r.Epochs, r.Batch = int(countOf(c, "channels")), int(countOf(c, "layers")), int(countOf(c, "epochs")), int(countOf(c, "batch"))
-	r.Share, r.Held = shareOf(c, "share"), shareOf(c, "held")
-	r.WeightRate, r.Momentum, r.WeightDecay = numberOf(c, "rate"), numberOf(c, "momentum"), numberOf(c, "weight-decay")
-	r.Seed, r.Workers = countOf(c, "seed"), int(countOf(c, "workers"))
-	r.Policy = train.Options{Rate: numberOf(c, "policy-rate"), Entropy: numberOf(c, "entropy"), Samples: int(countOf(c, "samples"))}
-	if c.Bool("published") {
-		r.Policy.Network, r.Policy.Published, r.NoNulls = train.PublishedOptions().Network, true, true
+	if c.IsSet("rate-end") {
+		r.RateEnd = numberOf(c, "rate-end")
 	}
 	if r.Channels%2 != 0 {
 		return nil, usagef("--channels %d: want an even number", r.Channels)
@@ -112,36 +113,25 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 		return nil, usagef("--share %v%% and --held %v%%: want less than 100%% together", 100*r.Share, 100*r.Held)
 	}
 	var err error
-	if r.Images, err = openTrainingImages(c); err != nil {
+	if r.Images, err = openTrainingImages(r.Settings); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// openTrainingImages opens pictures with their classes.
-func openTrainingImages(c *cli.Context) (*dataset.Dataset, error) {
-	path := c.String("data")
-	d, err := openDataset(path, c.String("preprocess"), nil)
+// openTrainingImages opens the images of a run.
+func openTrainingImages(s supernet.Settings) (*dataset.Dataset, error) {
+	d, err := openDataset(s.Data, s.Preprocess, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := labelled(d, path); err != nil {
-		return nil, err
+	if err := epochs.Labelled(d, 0); err != nil {
+		return nil, &ioError{fmt.Errorf("%s: %w", s.Data, err)}
 	}
-	if n := countOf(c, "limit"); n > 0 {
-		d = d.Sample(int(n), countOf(c, "seed"))
+	if s.Limit > 0 {
+		d = d.Sample(s.Limit, s.Seed)
 	}
 	return d, nil
-}
-
-// labelled refuses data whose classes are not known.
-func labelled(d *dataset.Dataset, path string) error {
-	for i := range d.Len() {
-		if d.Label(i) < 0 {
-			return &ioError{fmt.Errorf("%s: %s: its class is not known: want class folders, labels.csv, CIFAR's records or arrays with labels", path, d.Name(i))}
-		}
-	}
-	return nil
 }
 
 // supernetCommand is what to type to train again.

@@ -13,16 +13,20 @@ import (
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train"
 	"github.com/natonnx/natonnx/train/checkpoint"
+	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/transformer"
 )
 
 // A Run is a search that is kept in a folder, and goes on from what is there.
 type Run struct {
-	Options
+	Settings
+	Images  *dataset.Dataset
 	Folder  string
-	Every   time.Duration // between two states that are saved [a minute]; an epoch's end saves one too
-	Command string        // what to type to do it again, for the card
 	Name    string        // of the policy
+	Command string        // what to type to do it again, for the card
+	Workers int           // cores; 0: all
+	Every   time.Duration // between two states that are saved [a minute]; an epoch's end saves one too
+	Report  func(Progress) error
 
 	search *Search
 	file   checkpoint.File[State]
@@ -31,10 +35,11 @@ type Run struct {
 
 // The files of a run's folder.
 const (
-	StateFile  = "supernet.state" // what it goes on from, and the shared weights
-	LogFile    = "log.csv"        // a row for each epoch
-	CurvesFile = "curves.svg"
-	PolicyFile = "policy.onnx"
+	SettingsFile = "settings.json"
+	StateFile    = "supernet.state" // what it goes on from, and the shared weights
+	LogFile      = "log.csv"        // a row for each epoch
+	CurvesFile   = "curves.svg"
+	PolicyFile   = "policy.onnx"
 )
 
 // Do runs the search to its end, and examines the policy. The policy is nil where it
@@ -44,8 +49,13 @@ func (r *Run) Do(ctx context.Context) (e Exam, policy *transformer.GCN, err erro
 		return e, nil, err
 	}
 	s := r.search
-	inner := s.Report
-	s.Report = func(p Progress) error { return errors.Join(r.keep(p), inner(p)) }
+	s.Report = func(p Progress) error {
+		err := r.keep(p)
+		if r.Report != nil {
+			err = errors.Join(err, r.Report(p))
+		}
+		return err
+	}
 	err = s.Run(ctx)
 	if err != nil && ctx.Err() == nil {
 		return e, nil, err
@@ -68,40 +78,32 @@ func (r *Run) Do(ctx context.Context) (e Exam, policy *transformer.GCN, err erro
 
 // Open takes up what is in the folder, without going on.
 func (r *Run) Open(ctx context.Context) (err error) {
-	if r.Report == nil {
-		r.Report = func(Progress) error { return nil }
-	}
-	r.defaults()
-	if err := r.check(); err != nil {
+	o, err := r.options(r.Images)
+	if err != nil {
 		return err
 	}
-	if r.file, err = r.state(ctx); err != nil {
+	o.Workers = r.Workers
+	if r.search, err = New(o); err != nil {
 		return err
 	}
-	if r.Resume, err = r.file.Load(); err != nil {
+	r.Format = settingsFormat
+	if r.Digest, err = r.Images.Digest(ctx); err != nil {
+		return err
+	}
+	if err := r.claim(r.Folder); err != nil {
+		return err
+	}
+	r.file = checkpoint.File[State]{Path: filepath.Join(r.Folder, StateFile), Of: SettingsFile}
+	if o.Resume, err = r.file.Load(); err != nil {
 		return err
 	}
 	r.saved = time.Now()
-	r.search, err = New(r.Options)
+	r.search, err = New(o)
 	return err
 }
 
 // Search returns the search that was opened.
 func (r *Run) Search() *Search { return r.search }
-
-// state names the state by all that it depends on.
-func (r *Run) state(ctx context.Context) (f checkpoint.File[State], err error) {
-	digest, err := r.Images.Digest(ctx)
-	if err != nil {
-		return f, err
-	}
-	f.Path = filepath.Join(r.Folder, StateFile)
-	f.Of = fmt.Sprintf("1: images %.19s as %v, %s cells of %d nodes, %d layers, %d channels, shares %v and %v, batch %d, %d epochs, "+
-		"rates %v and %v, momentum %v, decay %v, %d samples, entropy %v, seed %d, nulls %v, published %v",
-		digest, r.Images.Preprocess(), r.Space.Name, r.Space.Nodes, r.Layers, r.Channels, r.Share, r.Held, r.Batch, r.Epochs,
-		r.WeightRate, r.Policy.Rate, r.Momentum, r.WeightDecay, r.Policy.Samples, r.Policy.Entropy, r.Seed, !r.NoNulls, r.Policy.Published)
-	return f, nil
-}
 
 // keep saves the search after a step, when it is time.
 func (r *Run) keep(p Progress) error {
@@ -147,14 +149,14 @@ func (r *Run) log() []byte {
 
 func (r *Run) card(e Exam) transformer.Card {
 	s := r.search
-	weights, held := r.parts()
+	weights, held := s.parts()
 	return transformer.Card{
-		Name: r.Name, Kind: string(train.KindGCN), Rules: r.Space.Rules.Name, Seed: r.Seed, Command: r.Command,
+		Name: r.Name, Kind: string(train.KindGCN), Rules: s.Space.Rules.Name, Seed: r.Seed, Command: r.Command,
 		Training: fmt.Sprintf("algorithm 1 of the paper on %d images of %s: a supernet of %d %s cells of %d channels, %d epochs, batch %d; "+
-			"%d images train its weights (SGD at %v, momentum %v, weight decay %v), %d the policy (REINFORCE, %d samples, Adam from %v, entropy weight %v), "+
+			"%d images train its weights (SGD from %v to %v, momentum %v, weight decay %v), %d the policy (from epoch %d on, REINFORCE, %d samples, Adam from %v, entropy weight %v), "+
 			"and %d none, on which %d architectures that trained nothing either are judged",
-			r.Images.Len(), r.Images.Kind(), r.Layers, r.Space.Name, r.Channels, r.Epochs, r.Batch,
-			weights, r.WeightRate, r.Momentum, r.WeightDecay, r.Images.Len()-weights-held, r.Policy.Samples, r.Policy.Rate, s.Learner.Options.Entropy,
+			r.Images.Len(), r.Images.Kind(), r.Layers, s.Space.Name, r.Channels, r.Epochs, r.Batch,
+			weights, r.Rate, r.RateEnd, r.Momentum, r.WeightDecay, r.Images.Len()-weights-held, r.WarmUp+1, r.Samples, r.PolicyRate, s.Learner.Options.Entropy,
 			held, e.Architectures),
 		Scores: e.scores(),
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/cellmap/stack"
+	"github.com/natonnx/natonnx/engine/learn"
 	"github.com/natonnx/natonnx/train"
 	"github.com/natonnx/natonnx/train/augment"
 	"github.com/natonnx/natonnx/train/dataset"
@@ -27,7 +28,9 @@ type Options struct {
 	Batch    int     // images in a step [64]
 	Epochs   int     // [100]
 
-	WeightRate  float64 // of stochastic gradient descent, constant [0.01]
+	WeightRate  float64 // of stochastic gradient descent [0.01]
+	RateEnd     float64 // what it falls to along a cosine [WeightRate: it is constant]
+	WarmUp      int     // epochs that train the weights alone, before the others; the paper has none
 	Momentum    float64 // [0.9]
 	WeightDecay float64 // [0.0003]
 
@@ -52,6 +55,7 @@ func (o *Options) defaults() {
 	o.Share, o.Held = cmp.Or(o.Share, 0.4), cmp.Or(o.Held, 0.1)
 	o.Channels, o.Layers, o.Batch, o.Epochs = cmp.Or(o.Channels, 20), cmp.Or(o.Layers, 8), cmp.Or(o.Batch, 64), cmp.Or(o.Epochs, 100)
 	o.WeightRate, o.Momentum, o.WeightDecay = cmp.Or(o.WeightRate, 0.01), cmp.Or(o.Momentum, 0.9), cmp.Or(o.WeightDecay, 3e-4)
+	o.RateEnd = cmp.Or(o.RateEnd, o.WeightRate)
 	o.Policy.Rules, o.Policy.Seed = o.Space.Rules, o.Seed
 	o.Policy.Samples, o.Policy.Rate = cmp.Or(o.Policy.Samples, 1), cmp.Or(o.Policy.Rate, 3e-4)
 	if o.Augment == nil {
@@ -72,6 +76,9 @@ func (o *Options) check() error {
 	}
 	if !(o.Share > 0 && o.Held > 0 && o.Share+o.Held < 1) {
 		return fmt.Errorf("shares of %v of the images for the weights and %v for exams, want more than 0 each, and less than 1 together", o.Share, o.Held)
+	}
+	if o.WarmUp < 0 || o.WarmUp >= o.Epochs {
+		return fmt.Errorf("%d of %d epochs train the weights alone, want less", o.WarmUp, o.Epochs)
 	}
 	n := o.Images.Len()
 	if weights, held := o.parts(); weights < o.Batch || n-weights-held < o.Batch || held < examined {
@@ -160,7 +167,7 @@ func New(o Options) (*Search, error) {
 		s.classes = max(s.classes, o.Images.Label(i)+1)
 	}
 	s.classes = max(s.classes, len(o.Images.Classes()))
-	s.Policy.Steps = o.Epochs * s.policy.Steps()
+	s.Policy.Steps = (o.Epochs - o.WarmUp) * s.policy.Steps()
 	s.Net = NewNet(stack.Supernet{
 		Channels: o.Channels, Layers: o.Layers, Classes: s.classes, Size: o.Images.Shape()[1], LooseEnds: o.Space.LooseEnds, Seed: o.Seed,
 	}, o.Momentum, o.WeightDecay)
@@ -189,21 +196,20 @@ func (s *Search) State() *State {
 // Run does all steps that are left. When the context ends, the search is between
 // two steps, and can be saved.
 func (s *Search) Run(ctx context.Context) error {
-	perEpoch := s.weights.Steps() + s.policy.Steps()
-	for of := s.Epochs * perEpoch; s.done < of; {
+	for of := s.total(); s.done < of; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		ctx := context.WithoutCancel(ctx)
-		p := Progress{Epoch: s.done / perEpoch, Done: s.done + 1, Of: of}
-		step := s.done % perEpoch
+		epoch, step, steps := s.at()
+		p := Progress{Epoch: epoch, Done: s.done + 1, Of: of}
 		var err error
 		if p.OfWeights = step < s.weights.Steps(); p.OfWeights {
 			err = s.weightStep(ctx, &p, step)
 		} else {
 			err = s.policyStep(ctx, &p, step-s.weights.Steps())
 		}
-		if err == nil && step == perEpoch-1 {
+		if err == nil && step == steps-1 {
 			err = s.endEpoch(ctx, &p)
 		}
 		if err != nil {
@@ -219,12 +225,31 @@ func (s *Search) Run(ctx context.Context) error {
 	return nil
 }
 
+// total is the number of steps of both kinds.
+func (s *Search) total() int {
+	return s.Epochs*s.weights.Steps() + (s.Epochs-s.WarmUp)*s.policy.Steps()
+}
+
+// at returns the epoch that the next step is in, its place there and how many steps
+// that epoch has.
+func (s *Search) at() (epoch, step, steps int) {
+	weights := s.weights.Steps()
+	if alone := s.WarmUp * weights; s.done < alone {
+		return s.done / weights, s.done % weights, weights
+	}
+	steps = weights + s.policy.Steps()
+	since := s.done - s.WarmUp*weights
+	return s.WarmUp + since/steps, since % steps, steps
+}
+
 func (s *Search) weightStep(ctx context.Context, p *Progress, step int) error {
-	b, err := s.weights.Step(p.Epoch*s.weights.Steps() + step)
+	step += p.Epoch * s.weights.Steps()
+	b, err := s.weights.Step(step)
 	if err != nil {
 		return err
 	}
-	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(s.rng(ofWeights), !s.NoNulls), b, s.WeightRate)
+	rate := learn.Cosine(s.WeightRate, s.RateEnd, s.Epochs*s.weights.Steps())
+	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(s.rng(ofWeights), !s.NoNulls), b, rate(step))
 	s.epoch.Loss += p.Loss
 	return err
 }
@@ -233,10 +258,13 @@ func (s *Search) weightStep(ctx context.Context, p *Progress, step int) error {
 func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
 	weights, policy := float64(s.weights.Steps()), float64(s.policy.Steps())
 	e := &s.epoch
-	point := Point{Epoch: p.Epoch + 1, Loss: e.Loss / weights, Accuracy: e.Accuracy / policy, Reward: e.Reward / policy, Entropy: e.Entropy / policy}
-	var err error
-	if point.Exam, err = s.Examine(ctx, epochExam); err != nil {
-		return err
+	point := Point{Epoch: p.Epoch + 1, Loss: e.Loss / weights}
+	if p.Epoch >= s.WarmUp {
+		point.Accuracy, point.Reward, point.Entropy = e.Accuracy/policy, e.Reward/policy, e.Entropy/policy
+		var err error
+		if point.Exam, err = s.Examine(ctx, epochExam); err != nil {
+			return err
+		}
 	}
 	s.curve, s.epoch, p.Point = append(s.curve, point), Point{}, &point
 	return nil
@@ -244,7 +272,7 @@ func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
 
 // policyStep rewards transformations by what they gain in accuracy on a batch.
 func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
-	b, err := s.policy.Step(p.Epoch*s.policy.Steps() + step)
+	b, err := s.policy.Step((p.Epoch-s.WarmUp)*s.policy.Steps() + step)
 	if err != nil {
 		return err
 	}
@@ -274,6 +302,7 @@ const (
 	ofWeights = 1 + iota
 	ofPolicy
 	ofExam
+	ofDerivation
 )
 
 // rng returns the random numbers of a step.
