@@ -48,8 +48,8 @@ type derivedFact struct {
 }
 
 type deriveFact struct {
-	Schema     schemaV1        `json:"schema_version"`
-	Output     string          `json:"output"`
+	Schema     schemaV1      `json:"schema_version"`
+	Output     string        `json:"output"`
 	Candidates []derivedFact `json:"candidates"`
 }
 

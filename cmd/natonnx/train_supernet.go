@@ -10,6 +10,7 @@ import (
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/train/supernet"
+	"github.com/natonnx/natonnx/transformer"
 	"github.com/urfave/cli/v2"
 )
 
@@ -47,6 +48,7 @@ func (t *tool) trainSupernetCommand() *cli.Command {
 			numberFlag("policy-rate", 3e-4, "learning `RATE` of the policy, which falls to 0 along a cosine"),
 			numberFlag("entropy", 3e-3, "weight `LAMBDA` of the policy's entropy"),
 			countFlag("samples", 1, 1, 64, "reward `N` transformations of an architecture in a step"),
+			countFlag("architectures", 40, 2, 100000, "judge the policy on `N` architectures at the end"),
 			&cli.BoolFlag{Name: "published", Usage: "train the authors' policy as their code does, to compare; it is not written"},
 			seedFlag(),
 			countFlag("workers", 0, 1, 4096, "compute on `N` cores; without it, on all"),
@@ -70,14 +72,81 @@ func (t *tool) trainSupernet(c *cli.Context) error {
 	}
 	shown := newProgress(t, choiceOf(c, "progress"))
 	run.Report = shown.searching()
+	run.Judging = func(done, of int) {
+		if done == 1 {
+			shown.began = time.Now()
+			return
+		}
+		shown.count(done-1, of-1, "architecture")
+	}
 	exam, policy, err := run.Do(c.Context)
 	shown.end()
 	if err != nil {
 		return trainingError(err, c.String("data"), run.Folder)
 	}
-	_ = policy
+	return t.printSupernet(run, exam, policy)
+}
+
+// A gainFact is a mean over architectures, in points of accuracy, and its standard error.
+type gainFact struct {
+	Mean  float64 `json:"mean"`
+	Error float64 `json:"standard_error"`
+}
+
+// A supernetFact is what train supernet prints. Accuracies and gains are in percent and
+// in percentage points.
+type supernetFact struct {
+	Schema        schemaV1 `json:"schema_version"`
+	Output        string   `json:"output"`
+	Policy        string   `json:"policy"` // the file; "" with --published
+	Epochs        int      `json:"epochs"`
+	Architectures int      `json:"architectures"`
+	Accuracy      gainFact `json:"accuracy"` // of the architectures as they are
+	Likeliest     gainFact `json:"gain_most_probable"`
+	Sampled       gainFact `json:"gain_sampled"`
+	BestSampled   gainFact `json:"gain_best_of_10_sampled"`
+	Random        gainFact `json:"gain_random"`
+	BestRandom    gainFact `json:"gain_best_of_10_random"`
+}
+
+func newGainFact(g supernet.Gain) gainFact { return gainFact{100 * g.Mean, 100 * g.Error} }
+
+func (t *tool) printSupernet(run *supernet.Run, e supernet.Exam, policy *transformer.GCN) error {
+	fact := supernetFact{
+		Output: run.Folder, Epochs: run.Epochs, Architectures: e.Architectures, Accuracy: newGainFact(e.Before), Likeliest: newGainFact(e.Likeliest),
+		Sampled: newGainFact(e.Sampled), BestSampled: newGainFact(e.BestSampled), Random: newGainFact(e.Random), BestRandom: newGainFact(e.BestRandom),
+	}
+	if policy != nil {
+		fact.Policy = filepath.Join(run.Folder, supernet.PolicyFile)
+	}
+	switch {
+	case t.json:
+		return t.writeJSON(fact)
+	case t.quiet:
+		return nil
+	}
 	p := t.page()
-	p.text(0, "%+v", exam)
+	p.text(0, "wrote %s", run.Folder)
+	p.heading("on %d architectures that trained nothing, with shared weights", e.Architectures)
+	p.text(2, "their accuracy: %.2f ± %.2f %% (standard error)", fact.Accuracy.Mean, fact.Accuracy.Error)
+	table := &table{indent: 2, numbers: []bool{false, true, true}}
+	table.add("transformations", "gain, points", "standard error")
+	for _, row := range []struct {
+		name string
+		gainFact
+	}{
+		{"the policy's most probable", fact.Likeliest},
+		{"drawn from the policy", fact.Sampled},
+		{"drawn from the policy, the best of 10", fact.BestSampled},
+		{"random", fact.Random},
+		{"random, the best of 10", fact.BestRandom},
+	} {
+		table.add(row.name, fmt.Sprintf("%+.2f", row.Mean), fmt.Sprintf("%.2f", row.Error))
+	}
+	p.table(table)
+	if policy != nil {
+		t.hint("next: natonnx train derive %s --genotype DARTS -o derived", run.Folder)
+	}
 	return nil
 }
 
@@ -94,6 +163,7 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 	}
 	r := &supernet.Run{
 		Folder: c.String("output"), Name: filepath.Base(c.String("output")), Command: supernetCommand(c), Workers: int(countOf(c, "workers")),
+		Final: int(countOf(c, "architectures")),
 		Settings: supernet.Settings{
 			Data: c.String("data"), Preprocess: c.String("preprocess"), Limit: int(countOf(c, "limit")),
 			Space: choiceOf(c, "space"), Nodes: int(countOf(c, "nodes")), Channels: int(countOf(c, "channels")), Layers: int(countOf(c, "layers")),

@@ -37,6 +37,7 @@ type Paper struct {
 	Samples       int // transformations of each kind for an architecture
 	Chosen        int // images that choose among the samples; 0: none do
 	Images        int // that the gains are measured on, at most
+	Progress      func(done, of int)
 }
 
 // examined is how many images an exam goes through at a time.
@@ -63,7 +64,7 @@ func (s *Search) Examine(ctx context.Context, size Paper) (e Exam, err error) {
 		return e, err
 	}
 	var sums [6]moments
-	for range size.Architectures {
+	for done := range size.Architectures {
 		if err := ctx.Err(); err != nil {
 			return e, err
 		}
@@ -73,6 +74,9 @@ func (s *Search) Examine(ctx context.Context, size Paper) (e Exam, err error) {
 		}
 		for i, g := range gains {
 			sums[i].add(g)
+		}
+		if size.Progress != nil {
+			size.Progress(done+1, size.Architectures)
 		}
 	}
 	return Exam{size.Architectures, sums[0].gain(), sums[1].gain(), sums[2].gain(), sums[3].gain(), sums[4].gain(), sums[5].gain()}, nil

@@ -2,6 +2,7 @@ package supernet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -25,8 +26,10 @@ type Run struct {
 	Name    string        // of the policy
 	Command string        // what to type to do it again, for the card
 	Workers int           // cores; 0: all
+	Final   int           // architectures that judge the policy at the end [40]
 	Every   time.Duration // between two states that are saved [a minute]; an epoch's end saves one too
 	Report  func(Progress) error
+	Judging func(done, of int) // is told how far the last exam is; nil: nobody
 
 	search *Search
 	file   checkpoint.File[State]
@@ -63,7 +66,9 @@ func (r *Run) Do(ctx context.Context) (e Exam, policy *transformer.GCN, err erro
 	if err := errors.Join(err, r.save()); err != nil {
 		return e, nil, err
 	}
-	if e, err = s.Examine(ctx, FinalExam); err != nil || s.Policy.Published {
+	paper := FinalExam
+	paper.Architectures, paper.Progress = cmp.Or(r.Final, paper.Architectures), r.Judging
+	if e, err = s.Examine(ctx, paper); err != nil || s.Policy.Published {
 		return e, nil, err
 	}
 	learnt, err := s.Learner.Policy(transformer.Card{Rules: s.Space.Rules.Name})
