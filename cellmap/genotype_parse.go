@@ -47,12 +47,16 @@ type genotypeParser struct {
 }
 
 func (p *genotypeParser) genotype() (g Genotype) {
+	p.space()
+	start := p.pos
 	name := p.word()
 	if p.take("=") {
+		p.space()
+		start = p.pos
 		name = p.word()
 	}
 	if name != "Genotype" {
-		p.pos -= len(name)
+		p.pos = start
 		p.want("Genotype(")
 		return g
 	}

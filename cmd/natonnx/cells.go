@@ -24,7 +24,7 @@ func (t *tool) cellsCommand() *cli.Command {
 			"d dilated, M and A max and average pooling, S skip, N null), | separates the nodes, which are 2, 3, ... after the inputs 0 and 1, and cat lists the output.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "draw to `OUT`, a name that ends in .svg, .dot or .html; - is standard output as SVG"},
-			&cli.BoolFlag{Name: "genotype", Usage: "print the cells as the authors of NAT write them, in Python"},
+			&cli.BoolFlag{Name: "genotypes", Usage: "print the cells as the authors of NAT write them, in Python"},
 		}, decisionFlags()...),
 		Action: t.cells,
 	}
@@ -43,8 +43,8 @@ func (t *tool) cells(c *cli.Context) error {
 		picture = draw.SVG
 	case c.IsSet("output") && !drawable:
 		return &usageError{fmt.Sprintf("-o %s: the name does not say what to draw", out), "end it in .svg, .dot or .html"}
-	case c.IsSet("output") && c.Bool("genotype"):
-		return usagef("--genotype prints text: leave out -o %s", out)
+	case c.IsSet("output") && c.Bool("genotypes"):
+		return usagef("--genotypes prints text: leave out -o %s", out)
 	}
 	d, err := t.decide(c)
 	if err != nil {
@@ -56,7 +56,7 @@ func (t *tool) cells(c *cli.Context) error {
 		return t.draw(picture, out, d, variants)
 	case t.json:
 		return t.writeJSON(cellsFact(d, variants))
-	case c.Bool("genotype"):
+	case c.Bool("genotypes"):
 		t.genotypes(variants)
 		return nil
 	}

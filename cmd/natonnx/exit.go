@@ -14,6 +14,7 @@ import (
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/compress"
 	"github.com/natonnx/natonnx/train/dataset"
+	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/train/measure"
 	"github.com/natonnx/natonnx/train/search"
 	"github.com/natonnx/natonnx/transformer"
@@ -41,7 +42,7 @@ var exits = []struct {
 }{
 	{exitDone, "done, or there was nothing to do", nil},
 	{exitInternal, "internal error: please report it", nil},
-	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError], is[*compress.DataError])},
+	{exitUsage, "wrong usage", either(is[*usageError], is[*measure.MisfitError], is[*compress.DataError], is[*epochs.DataError])},
 	{exitModel, "the model is invalid or not supported", either(is[*onnxgraph.FormatError], is[*onnxgraph.InvalidError], is[*modelError], is[*runError], is[*compress.NetworkError])},
 	{exitGuard, "the accuracy guard refused", is[*guardError]},
 	{exitBounds, "a bound cannot be kept, or a check found something", either(is[*checkError], func(err error) bool { return errors.Is(err, transformer.ErrBounds) || errors.Is(err, search.ErrBudget) }, is[*engine.MemoryError], is[*batch.BudgetError], is[*batch.TimeoutError])},

@@ -17,7 +17,7 @@ import (
 func (t *tool) trainDeriveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "derive",
-		Usage:     "transform an architecture by a policy, and choose by accuracy in its supernet",
+		Usage:     "transform an architecture, choose in its supernet",
 		ArgsUsage: "DIR --genotype G -o OUT",
 		Description: "DIR is that of natonnx train supernet. Draws transformations of the cells from its policy, or from --policy, and ranks them, and the cells as they are, by their accuracy with the shared " +
 			"weights, on images that trained the policy. The folder OUT gets the best one: the genotype in the authors' form (genotype.txt), a picture of its cells before and after (cells.svg), the network of " +

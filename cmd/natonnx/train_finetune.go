@@ -21,7 +21,7 @@ func (t *tool) trainFinetuneCommand() *cli.Command {
 	}, fitFlags(trainingDefaults{epochs: 10, batch: 64, rate: 0.01, weightDecay: 1e-4})...)
 	return &cli.Command{
 		Name:      "finetune",
-		Usage:     "train a rewritten network on, from the weights that it has",
+		Usage:     "train a rewritten network on",
 		ArgsUsage: "REWRITTEN.onnx --data DATA --preprocess HOW -o OUT.onnx [--teacher ORIGINAL.onnx]",
 		Description: "Trains by the classes of the images, or by what another network says of them. Skips that natonnx optimize added are gated by zeros, which this opens; gates that " +
 			"end within 0.001 of 1 are folded away. With --test it says how accurate the network was and is. The last weights are written.\n\n" +

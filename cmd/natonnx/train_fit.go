@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ type fitting struct {
 	out string
 }
 
-// readFitting reads the flags and opens the images, for the network of run.Model.
+// read reads the flags; mistakes on the command line are found before files are read.
 func (f *fitting) read(verb string) error {
 	c := f.c
 	if c.String("data") == "" {
@@ -63,6 +64,9 @@ func (f *fitting) read(verb string) error {
 	}
 	if f.out = c.String("output"); f.out == "" {
 		return &usageError{verb + ": -o is missing", "it names the file that the network goes to, such as network.onnx"}
+	}
+	if test := c.String("test"); test != "" && within(test, c.String("data")) {
+		return &usageError{fmt.Sprintf("--test %s: is part of --data, so that the network would be judged on what trained it", test), "name folders or files that have no image in common"}
 	}
 	r := &f.run
 	r.State, r.Log = strings.TrimSuffix(f.out, ".onnx")+".training", c.String("log")
@@ -104,6 +108,12 @@ func (f *fitting) open(m *onnxgraph.Model) error {
 		return &ioError{fmt.Errorf("%s: has no classes to measure an accuracy by", test)}
 	}
 	return nil
+}
+
+// within reports whether a path is a folder's or something in it.
+func within(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 // do trains, and returns the network that came of it.

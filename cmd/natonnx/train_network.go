@@ -11,6 +11,7 @@ import (
 	"github.com/natonnx/natonnx/cellmap/stack"
 	"github.com/natonnx/natonnx/internal/typo"
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/train/fit"
 	"github.com/urfave/cli/v2"
 )
@@ -26,7 +27,7 @@ func (t *tool) trainNetworkCommand() *cli.Command {
 	}, fitFlags(trainingDefaults{epochs: 60, batch: 96, rate: 0.025, floor: 0.001, weightDecay: 3e-4, cutout: 16})...)
 	return &cli.Command{
 		Name:      "network",
-		Usage:     "train a network from scratch: of a genotype, or as a model is",
+		Usage:     "train a network from scratch",
 		ArgsUsage: "--genotype G|--model X.onnx --data DATA --preprocess HOW -o OUT.onnx",
 		Description: "Trains by the recipe of the paper's evaluation on CIFAR-10: stochastic gradient descent with momentum, a rate that falls along a cosine, mirrored and shifted images with a " +
 			"square cut out, gradients of bounded length; the authors take 600 epochs. The last weights are written.\n\n" +
@@ -91,7 +92,7 @@ func (f *fitting) build(genotype, model string) error {
 	}
 	shape := f.run.Images.Shape()
 	if len(shape) != 3 || shape[0] != 3 || shape[1] != shape[2] {
-		return &ioError{fmt.Errorf("%s: images are %v, want square ones of 3 channels", f.c.String("data"), shape)}
+		return epochs.Misfit("%s: images are %v, want square ones of 3 channels", f.c.String("data"), shape)
 	}
 	classes := len(f.run.Images.Classes())
 	for i := range f.run.Images.Len() {

@@ -17,7 +17,7 @@ import (
 func (t *tool) trainSupernetCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "supernet",
-		Usage:     "train a policy on your own images, by algorithm 1 of the paper",
+		Usage:     "train a policy on your own images",
 		ArgsUsage: "--data DATA --preprocess HOW -o DIR",
 		Description: "Trains a supernet, whose architectures share their weights, and a policy by what its transformations gain in it, in turns. A share of the images trains " +
 			"the weights; --held of them train nothing: on those, and on architectures that trained nothing either, the policy is examined beside random search, after each epoch and at the end. " +
@@ -196,7 +196,7 @@ func openTrainingImages(s supernet.Settings) (*dataset.Dataset, error) {
 		return nil, err
 	}
 	if err := epochs.Labelled(d, 0); err != nil {
-		return nil, &ioError{fmt.Errorf("%s: %w", s.Data, err)}
+		return nil, fmt.Errorf("%s: %w", s.Data, err)
 	}
 	if s.Limit > 0 {
 		d = d.Sample(s.Limit, s.Seed)

@@ -41,10 +41,14 @@ var below = map[string][]string{
 	"train/measure":       {"train/dataset", "engine", "engine/backend", "onnxgraph"},
 	"train/search":        {},
 	"train/augment":       {},
-	"train/distill":       {"train/augment", "train/dataset", "engine", "engine/learn", "engine/vec", "onnxgraph"},
-	"train":               {"transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph"},
-	"train/supernet":      {"train", "train/augment", "train/dataset", "transformer", "cellmap", "cellmap/stack", "engine", "engine/learn", "onnxgraph"},
-	"train/policybench":   {"train", "transformer", "cellmap", "onnxgraph", "internal/legible"},
+	"train/checkpoint":    {},
+	"train/epochs":        {"train/augment", "train/dataset"},
+	"train/trainable":     {"engine", "engine/vec", "onnxgraph"},
+	"train/distill":       {"train/augment", "train/dataset", "train/trainable", "engine", "engine/learn", "engine/vec", "onnxgraph"},
+	"train/fit":           {"train/augment", "train/checkpoint", "train/dataset", "train/epochs", "train/measure", "train/trainable", "cellmap/stack", "engine", "engine/learn", "onnxgraph"},
+	"train":               {"train/checkpoint", "transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph"},
+	"train/supernet":      {"train", "train/augment", "train/checkpoint", "train/dataset", "train/epochs", "train/trainable", "transformer", "cellmap", "cellmap/stack", "engine", "engine/learn", "onnxgraph", "internal/plot"},
+	"train/policybench":   {"train", "transformer", "cellmap", "onnxgraph", "internal/plot", "internal/legible"},
 	"train/refit":         {"engine", "engine/conv", "engine/cpu", "onnxgraph"},
 	"train/compress":      {"train/dataset", "train/distill", "train/measure", "train/refit", "train/search", "cellmap", "engine/backend", "onnxgraph"},
 	"train/compress/page": {"train/compress", "train/measure", "internal/legible"},
@@ -53,13 +57,14 @@ var below = map[string][]string{
 	"fleet/check":         {"internal/typo", "train/measure", "transformer", "cellmap", "engine", "onnxgraph"},
 	"fleet/check/report":  {"fleet/check", "internal/legible"},
 	"fleet/batch":         {"onnxgraph", "internal/legible"},
-	"cmd/natonnx": {"train/compress", "train/compress/page", "train/search", "fleet/diff", "fleet/diff/page", "fleet/batch", "train", "train/policybench", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
+	"cmd/natonnx": {"train/fit", "train/supernet", "train/epochs", "train/augment", "cellmap/stack", "train/compress", "train/compress/page", "train/search", "fleet/diff", "fleet/diff/page", "fleet/batch", "train", "train/policybench", "train/dataset", "train/measure", "transformer", "cellmap", "cellmap/draw", "engine", "engine/cpu",
 		"engine/backend", "onnxgraph", "fleet/check", "fleet/check/report", "internal/legible", "internal/typo"},
 
 	"fixtures":          {"onnxgraph"},
 	"fixtures/gen":      {"fixtures"},
 	"internal/corpus":   {},
 	"internal/legible":  {},
+	"internal/plot":     {"internal/legible"},
 	"internal/typo":     {},
 	"internal/torch":    {"engine", "onnxgraph"},
 	"internal/oracle":   {},
@@ -68,7 +73,7 @@ var below = map[string][]string{
 
 // library is what others import: it never prints, logs or exits.
 var library = []string{"onnxgraph", "cellmap", "cellmap/draw", "engine", "engine/cpu", "engine/vec", "engine/window", "engine/conv", "engine/depthwise",
-	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/policybench", "train/dataset", "train/measure", "train/distill", "train/search", "train/refit", "train/compress", "train/compress/page", "fleet/diff", "fleet/diff/page", "fleet/check", "fleet/check/report", "fleet/batch", "fixtures"}
+	"engine/pool", "engine/learn", "engine/backend", "transformer", "train", "train/policybench", "train/dataset", "train/measure", "train/augment", "train/checkpoint", "train/epochs", "train/trainable", "train/fit", "train/supernet", "cellmap/stack", "train/distill", "train/search", "train/refit", "train/compress", "train/compress/page", "fleet/diff", "fleet/diff/page", "fleet/check", "fleet/check/report", "fleet/batch", "fixtures"}
 
 func TestImportsRunDownwards(t *testing.T) {
 	eachFile(t, func(pkg, path string, file *ast.File) {

@@ -78,14 +78,22 @@ func Read(from *dataset.Dataset, at []int, workers int) (Batch, error) {
 	return b, errors.Join(errs...)
 }
 
+// A DataError says that images cannot train what they are to train.
+type DataError struct{ msg string }
+
+func (e *DataError) Error() string { return e.msg }
+
+// Misfit returns a *[DataError].
+func Misfit(format string, args ...any) error { return &DataError{fmt.Sprintf(format, args...)} }
+
 // Labelled refuses images whose class is not known, or is none of so many; 0: any.
 func Labelled(d *dataset.Dataset, classes int) error {
 	for i := range d.Len() {
 		switch label := d.Label(i); {
 		case label < 0:
-			return fmt.Errorf("%s: its class is not known: want class folders, labels.csv, CIFAR's records or arrays with labels", d.Name(i))
+			return Misfit("%s: its class is not known: want class folders, labels.csv, CIFAR's records or arrays with labels", d.Name(i))
 		case classes > 0 && label >= classes:
-			return fmt.Errorf("%s: is of class %d, want less than %d", d.Name(i), label, classes)
+			return Misfit("%s: is of class %d, want less than %d", d.Name(i), label, classes)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ package fit
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -60,11 +59,11 @@ func (o *Options) defaults() error {
 	o.Clip, o.Temperature = cmp.Or(o.Clip, 5), cmp.Or(o.Temperature, 4)
 	switch {
 	case o.Images == nil || o.Images.Len() == 0:
-		return errors.New("a training needs images, there are none")
+		return epochs.Misfit("a training needs images, there are none")
 	case o.Epochs < 1:
 		return fmt.Errorf("%d epochs, want 1 or more", o.Epochs)
 	case o.Batch < 2 || o.Batch > o.Images.Len():
-		return fmt.Errorf("%d images are too few for steps of %d; want steps of 2 or more", o.Images.Len(), o.Batch)
+		return epochs.Misfit("%d images are too few for steps of %d; want steps of 2 or more", o.Images.Len(), o.Batch)
 	}
 	return nil
 }

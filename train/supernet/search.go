@@ -3,7 +3,6 @@ package supernet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -66,13 +65,13 @@ func (o *Options) defaults() {
 // check refuses, before the first step, what no search can be made of.
 func (o *Options) check() error {
 	if o.Images == nil || o.Images.Len() == 0 {
-		return errors.New("a search needs images, there are none")
+		return epochs.Misfit("a search needs images, there are none")
 	}
 	if !o.Images.Labelled() {
-		return errors.New("a search needs the class of every image")
+		return epochs.Misfit("a search needs the class of every image")
 	}
 	if len(o.Images.Shape()) != 3 || o.Images.Shape()[0] != 3 || o.Images.Shape()[1] != o.Images.Shape()[2] {
-		return fmt.Errorf("images are %v, want square ones of 3 channels", o.Images.Shape())
+		return epochs.Misfit("images are %v, want square ones of 3 channels", o.Images.Shape())
 	}
 	if !(o.Share > 0 && o.Held > 0 && o.Share+o.Held < 1) {
 		return fmt.Errorf("shares of %v of the images for the weights and %v for exams, want more than 0 each, and less than 1 together", o.Share, o.Held)
@@ -82,7 +81,7 @@ func (o *Options) check() error {
 	}
 	n := o.Images.Len()
 	if weights, held := o.parts(); weights < o.Batch || n-weights-held < o.Batch || held < examined {
-		return fmt.Errorf("%d images are too few: %d train the weights, %d the policy, %d in each step, and %d are for exams, which take %d",
+		return epochs.Misfit("%d images are too few: %d train the weights, %d the policy, %d in each step, and %d are for exams, which take %d",
 			n, weights, n-weights-held, o.Batch, held, examined)
 	}
 	return o.Augment.Check()
