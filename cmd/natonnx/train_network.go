@@ -92,7 +92,7 @@ func (f *fitting) build(genotype, model string) error {
 	}
 	shape := f.run.Images.Shape()
 	if len(shape) != 3 || shape[0] != 3 || shape[1] != shape[2] {
-		return epochs.Misfit("%s: images are %v, want square ones of 3 channels", f.c.String("data"), shape)
+		return epochs.Misfit("%s: images are %v, want square ones of 3 channels, such as --preprocess cuts with size=N;crop=N", f.c.String("data"), shape)
 	}
 	classes := len(f.run.Images.Classes())
 	for i := range f.run.Images.Len() {

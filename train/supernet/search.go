@@ -71,7 +71,7 @@ func (o *Options) check() error {
 		return epochs.Misfit("a search needs the class of every image")
 	}
 	if len(o.Images.Shape()) != 3 || o.Images.Shape()[0] != 3 || o.Images.Shape()[1] != o.Images.Shape()[2] {
-		return epochs.Misfit("images are %v, want square ones of 3 channels", o.Images.Shape())
+		return epochs.Misfit("images are %v, want square ones of 3 channels, such as preprocessing cuts with size=N;crop=N", o.Images.Shape())
 	}
 	if !(o.Share > 0 && o.Held > 0 && o.Share+o.Held < 1) {
 		return fmt.Errorf("shares of %v of the images for the weights and %v for exams, want more than 0 each, and less than 1 together", o.Share, o.Held)
