@@ -247,8 +247,12 @@ func (p *progress) searching() func(supernet.Progress) error {
 		text := fmt.Sprintf("epoch %d, step %d of %d%s", s.Epoch+1, s.Done, s.Of, left(now.Sub(p.began), s.Done-first, s.Of-first))
 		switch {
 		case s.Point != nil:
-			text += fmt.Sprintf("; loss %.3f, accuracy %.1f %%, transformed %+.2f points; on others %+.2f, drawn %+.2f, random %+.2f",
-				s.Point.Loss, 100*s.Point.Accuracy, 100*s.Point.Reward, 100*s.Point.Exam.Likeliest.Mean, 100*s.Point.Exam.Sampled.Mean, 100*s.Point.Exam.Random.Mean)
+			text += fmt.Sprintf("; loss %.3f", s.Point.Loss)
+			if s.Point.Exam.Architectures == 0 {
+				break
+			}
+			text += fmt.Sprintf(", accuracy %.1f %%, transformed %+.2f points; on others %+.2f, drawn %+.2f, random %+.2f",
+				100*s.Point.Accuracy, 100*s.Point.Reward, 100*s.Point.Exam.Likeliest.Mean, 100*s.Point.Exam.Sampled.Mean, 100*s.Point.Exam.Random.Mean)
 		case s.OfWeights:
 			text += fmt.Sprintf("; loss %.3f", s.Loss)
 		default:

@@ -17,6 +17,9 @@ func (r *Run) curves() ([]byte, error) {
 		Curves: []plot.Curve{{Name: "most probable"}, {Name: "drawn from the policy"}, {Name: "random search"}},
 	}
 	for _, at := range r.search.Curve() {
+		if at.Exam.Architectures == 0 { // the weights alone were trained
+			continue
+		}
 		for i, g := range []Gain{at.Exam.Likeliest, at.Exam.Sampled, at.Exam.Random} {
 			p.Curves[i].Points = append(p.Curves[i].Points, plot.Point{X: float64(at.Epoch), Y: 100 * g.Mean, Low: 100 * (g.Mean - g.Error), High: 100 * (g.Mean + g.Error)})
 		}

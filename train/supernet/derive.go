@@ -48,6 +48,23 @@ func (s *Search) Derive(ctx context.Context, g cellmap.Genotype, policy transfor
 	return list, nil
 }
 
+// Likeliest returns the most probable transformation of an architecture.
+func Likeliest(ctx context.Context, g cellmap.Genotype, policy *transformer.GCN) (cellmap.Genotype, error) {
+	rules, ok := transformer.RulesByName(policy.Card().Rules)
+	if !ok {
+		return g, fmt.Errorf("policy %s: there are no rules %q", policy.Card().Name, policy.Card().Rules)
+	}
+	for _, form := range []*cellmap.Form{&g.Normal, &g.Reduce} {
+		logits, err := policy.Logits(ctx, *form)
+		if err != nil {
+			return g, err
+		}
+		actions, _ := transformer.Best(logits, rules, *form, nil)
+		*form = transformer.Transform(*form, actions)
+	}
+	return g, nil
+}
+
 // rankedOn is how many images rank candidates, at most.
 const rankedOn = 20 * examined
 

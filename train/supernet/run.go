@@ -141,8 +141,12 @@ func (r *Run) log() []byte {
 	w := csv.NewWriter(&b)
 	rows := [][]string{{"epoch", "loss", "accuracy", "reward", "entropy", "held_likeliest", "held_likeliest_error", "held_sampled", "held_sampled_error", "held_random", "held_random_error"}}
 	for _, p := range r.search.Curve() {
-		row := []string{strconv.Itoa(p.Epoch)}
-		for _, x := range []float64{p.Loss, p.Accuracy, p.Reward, p.Entropy, p.Exam.Likeliest.Mean, p.Exam.Likeliest.Error,
+		row := []string{strconv.Itoa(p.Epoch), strconv.FormatFloat(p.Loss, 'g', 6, 64)}
+		if p.Exam.Architectures == 0 { // the weights alone were trained
+			rows = append(rows, append(row, make([]string, len(rows[0])-len(row))...))
+			continue
+		}
+		for _, x := range []float64{p.Accuracy, p.Reward, p.Entropy, p.Exam.Likeliest.Mean, p.Exam.Likeliest.Error,
 			p.Exam.Sampled.Mean, p.Exam.Sampled.Error, p.Exam.Random.Mean, p.Exam.Random.Error} {
 			row = append(row, strconv.FormatFloat(x, 'g', 6, 64))
 		}
