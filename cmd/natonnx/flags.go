@@ -210,7 +210,13 @@ type real struct {
 	zero  bool
 }
 
-func (n *real) String() string { return strconv.FormatFloat(n.value, 'f', -1, 64) }
+// String is empty for a flag without a default of its own.
+func (n *real) String() string {
+	if n.value == 0 && !n.zero {
+		return ""
+	}
+	return strconv.FormatFloat(n.value, 'f', -1, 64)
+}
 
 func (n *real) Set(s string) error {
 	x, err := strconv.ParseFloat(s, 64)
