@@ -46,14 +46,22 @@ func (p *progress) samples(done, of int) { p.count(done, of, "sample") }
 
 // count shows how many things are done, not too often.
 func (p *progress) count(done, of int, thing string) {
-	pause := often
+	if p.due() {
+		p.show(fmt.Sprintf("%d of %s%s", done, legible.Plural(of, thing), left(time.Since(p.began), done, of)))
+	}
+}
+
+// due reports whether it is time to show something again.
+func (p *progress) due() bool {
+	pause, now := often, time.Now()
 	if !p.line {
 		pause = seldom
 	}
-	if now := time.Now(); now.Sub(p.shown) >= pause {
-		p.shown = now
-		p.show(fmt.Sprintf("%d of %s%s", done, legible.Plural(of, thing), left(now.Sub(p.began), done, of)))
+	if now.Sub(p.shown) < pause {
+		return false
 	}
+	p.shown = now
+	return true
 }
 
 // models shows how many models are done, not too often.

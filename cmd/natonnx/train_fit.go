@@ -194,18 +194,12 @@ func (p *progress) fitting() func(fit.Progress) error {
 		if first < 0 {
 			first, p.began = s.Done, time.Now()
 		}
-		pause := often
-		if !p.line {
-			pause = seldom
-		}
-		now := time.Now()
-		if now.Sub(p.shown) < pause && s.Point == nil {
+		if !p.due() && s.Point == nil {
 			return nil
 		}
-		p.shown = now
 		text := fmt.Sprintf("epoch %d, step %d of %d", s.Epoch, s.Done, s.Of)
 		if s.Done > first {
-			text += left(now.Sub(p.began), s.Done-first, s.Of-first)
+			text += left(time.Since(p.began), s.Done-first, s.Of-first)
 		}
 		if s.Point != nil && s.Point.Test != nil {
 			accuracy = fmt.Sprintf(", accuracy %.1f %%", 100*s.Point.Test.Top1.Value())

@@ -207,7 +207,11 @@ func openTrainingImages(s supernet.Settings) (*dataset.Dataset, error) {
 // supernetCommand is what to type to train again.
 func supernetCommand(c *cli.Context) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "natonnx train supernet --data %s", filepath.Base(c.String("data")))
+	data := c.String("data")
+	if !strings.HasPrefix(data, dataset.Shapes) {
+		data = filepath.Base(data)
+	}
+	fmt.Fprintf(&b, "natonnx train supernet --data %s", data)
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		if !c.IsSet(name) || name == "data" || name == "output" || name == "workers" || name == "progress" {
@@ -226,25 +230,18 @@ func supernetCommand(c *cli.Context) string {
 
 // searching shows how far a search is, not too often.
 func (p *progress) searching() func(supernet.Progress) error {
-	first := 0
+	first := -1
 	return func(s supernet.Progress) error {
-		if first == 0 {
-			first, p.began = s.Done-1, time.Now()
-			if s.Done > 1 {
-				first = s.Done
-				return nil
-			}
+		if first < 0 {
+			first, p.began = s.Done, time.Now()
 		}
-		pause := often
-		if !p.line {
-			pause = seldom
-		}
-		now := time.Now()
-		if now.Sub(p.shown) < pause && s.Point == nil {
+		if !p.due() && s.Point == nil {
 			return nil
 		}
-		p.shown = now
-		text := fmt.Sprintf("epoch %d, step %d of %d%s", s.Epoch+1, s.Done, s.Of, left(now.Sub(p.began), s.Done-first, s.Of-first))
+		text := fmt.Sprintf("epoch %d, step %d of %d", s.Epoch+1, s.Done, s.Of)
+		if s.Done > first {
+			text += left(time.Since(p.began), s.Done-first, s.Of-first)
+		}
 		switch {
 		case s.Point != nil:
 			text += fmt.Sprintf("; loss %.3f", s.Point.Loss)
