@@ -13,7 +13,7 @@ import (
 
 // bare returns an exec without a program, for what steps are made of.
 func bare(workers int) *exec {
-	return &exec{ctx: context.Background(), team: cpu.NewTeam(workers), program: &Program{calls: make([]call, 1)}, own: make([]any, 1)}
+	return &exec{ctx: context.Background(), arena: new(arena), team: cpu.NewTeam(workers), program: &Program{calls: make([]call, 1)}, own: make([]any, 1)}
 }
 
 // places lists the index of every element of a tensor, in the order of memory.

@@ -122,7 +122,7 @@ func (c trial) bench(t *testing.T) bench {
 }
 
 func newBench(s step) bench {
-	x := &exec{ctx: context.Background(), team: cpu.NewTeam(2), program: &Program{calls: make([]call, 1)}, own: make([]any, 1)}
+	x := &exec{ctx: context.Background(), arena: new(arena), team: cpu.NewTeam(2), program: &Program{calls: make([]call, 1)}, own: make([]any, 1)}
 	return bench{x, s}
 }
 

@@ -3,6 +3,7 @@ package supernet
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/natonnx/natonnx/cellmap"
@@ -89,6 +90,9 @@ func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b epochs.Batch, rate
 	loss, gradient, err := learn.CrossEntropy(logits, b.Labels, 0)
 	if err != nil {
 		return 0, err
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return 0, fmt.Errorf("the training diverged at rate %g: the loss is %v; a lower rate may help", rate, loss)
 	}
 	for _, p := range c.params { // all: weights that no gradient reaches decay, whatever came before
 		if p.Grad == nil && !p.Frozen {

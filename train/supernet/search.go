@@ -95,7 +95,7 @@ func (o *Options) parts() (weights, held int) {
 
 // Progress is how far a search is, after a step of either kind.
 type Progress struct {
-	Epoch     int
+	Epoch     int  // from 0
 	Done, Of  int  // steps of both kinds
 	OfWeights bool // which kind it was
 	Loss      float64

@@ -136,3 +136,16 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// Weights that are lost are an error, not an end.
+func TestDivergence(t *testing.T) {
+	o := small(t)
+	o.WeightRate, o.Epochs = 1e30, 3
+	s, err := supernet.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "diverged at rate 1e+30") {
+		t.Errorf("error %v", err)
+	}
+}
