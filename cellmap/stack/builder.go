@@ -13,11 +13,12 @@ import (
 type builder struct {
 	*onnxgraph.Builder
 	seed     uint64
-	supernet *Supernet        // that the model is a child of; nil: none
-	made     map[string]value // by what a child shares
-	dropped  bool             // operations are multiplied by the input [Paths]
-	paths    int              // how many
-	err      error            // the first
+	supernet *Supernet              // that the model is a child of; nil: none
+	known    func(name string) bool // weights that need not be drawn; nil: none
+	made     map[string]value       // by what a child shares
+	dropped  bool                   // operations are multiplied by the input [Paths]
+	paths    int                    // how many
+	err      error                  // the first
 }
 
 func newBuilder(seed uint64) *builder {
@@ -165,7 +166,11 @@ func (b *builder) zeros(path string, x value, stride int) value {
 	if stride > 1 {
 		x = b.pool(path+".subsample", x, cellmap.MaxPool, 1, stride)
 	}
-	zero := b.Init(onnxgraph.NewFloat32s(path+".zero", nil, []float32{0}))
+	const zero = Plain + "zero"
+	if _, ok := b.made[zero]; !ok {
+		b.made[zero] = value{}
+		b.Init(onnxgraph.NewFloat32s(zero, nil, []float32{0}))
+	}
 	x.name = b.node("Mul", path+".zeros", []string{x.name, zero})
 	return x
 }
@@ -173,14 +178,17 @@ func (b *builder) zeros(path string, x value, stride int) value {
 // uniform adds a weight of those dims, drawn as PyTorch does for a layer with so
 // many inputs to each output: uniformly within plus and minus its inverse root.
 func (b *builder) uniform(name string, fanIn int, dims ...int) string {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	rng := rand.New(rand.NewPCG(b.seed, h.Sum64()))
 	shape, n := make([]int64, len(dims)), 1
 	for i, d := range dims {
 		shape[i], n = int64(d), n*d
 	}
 	data, bound := make([]float32, n), 1/math.Sqrt(float64(fanIn))
+	if b.known != nil && b.known(name) {
+		return b.Init(onnxgraph.NewFloat32s(name, shape, data))
+	}
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	rng := rand.New(rand.NewPCG(b.seed, h.Sum64()))
 	for i := range data {
 		data[i] = float32((2*rng.Float64() - 1) * bound)
 	}

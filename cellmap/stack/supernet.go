@@ -24,12 +24,12 @@ type Supernet struct {
 
 // Child returns the network of a genotype, whose output nodes do not matter. The
 // initializers that children share have one name, and the same seeded values: whoever trains
-// keeps them by their names.
-func (s Supernet) Child(g cellmap.Genotype, path string) (*onnxgraph.Model, error) {
+// keeps them by their names, and need not have those drawn that known reports; nil: none.
+func (s Supernet) Child(g cellmap.Genotype, path string, known func(name string) bool) (*onnxgraph.Model, error) {
 	g.Normal.Concat, g.Reduce.Concat = innerNodes(g.Normal), innerNodes(g.Reduce)
 	n := Net{Genotype: g, Channels: s.Channels, Layers: s.Layers, Classes: s.Classes, Size: s.Size, Seed: s.Seed}
 	b := newBuilder(s.Seed)
-	b.supernet = &s
+	b.supernet, b.known = &s, known
 	return n.build(path, b)
 }
 
@@ -45,8 +45,8 @@ func (c *cell) slot(e cellmap.FormEdge) string {
 	return fmt.Sprintf("%s.%d-%d.%s", c.path, e.From-2, e.To-2, e.Op)
 }
 
-// Plain begins the names of constants: what normalizations would learn within a
-// cell, in a [Net].
+// Plain begins the names of constants: 0, and what normalizations would learn within
+// a cell, in a [Net].
 const Plain = "plain."
 
 // plain returns the name of a normalization's parameter: within cells, those that

@@ -42,7 +42,7 @@ func TestSupernetsHaveTheAuthorsWeights(t *testing.T) {
 		params := 0
 		for _, op := range strings.Fields(x.ops) {
 			for source := range x.nodes + 1 {
-				m, err := s.Child(uniform(cellmap.Op(op), x.nodes, func(slot, _ int) int { return source }), "child.onnx")
+				m, err := s.Child(uniform(cellmap.Op(op), x.nodes, func(slot, _ int) int { return source }), "child.onnx", nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -76,7 +76,7 @@ func TestChildrenAreValid(t *testing.T) {
 		for _, loose := range []bool{false, true} {
 			s := stack.Supernet{Channels: 4, Layers: 4, Classes: 3, Size: 8, LooseEnds: loose}
 			path := filepath.Join(t.TempDir(), "child.onnx")
-			m, err := s.Child(genotype(t, name), path)
+			m, err := s.Child(genotype(t, name), path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -180,6 +180,9 @@ func (f *fitFact) print(t *tool) error {
 	if f.After != nil {
 		p.text(2, "accuracy after: %s", f.After)
 	}
+	if f.Before != nil && f.After != nil && f.After.Share < f.Before.Share {
+		p.text(2, "it is less accurate than it was: a lower --rate, more --epochs or more images may help")
+	}
 	if f.Gates > 0 {
 		p.text(2, "%s: %d open at the end and folded away", legible.Plural(f.Gates, "gated skip"), f.Folded)
 	}

@@ -67,3 +67,14 @@ func bothWays(b *testing.B, n *Net, g cellmap.Genotype, batch epochs.Batch) (d t
 	}
 	return d
 }
+
+// What a child costs before it computes.
+func BenchmarkChild(b *testing.B) {
+	n := NewNet(stack.Supernet{Channels: 8, Layers: 5, Classes: 10, Size: 32}, 0.9, 3e-4)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for b.Loop() {
+		if _, err := n.child(b.Context(), Spaces[0].Draw(rng, true), true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

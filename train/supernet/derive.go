@@ -125,7 +125,7 @@ func (s *Search) Export(ctx context.Context, g cellmap.Genotype, path string) (*
 			return nil, err
 		}
 	}
-	m, err := s.Net.Child(g, path)
+	m, err := s.Net.Child(g, path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/natonnx/natonnx/cellmap/stack"
 	"github.com/natonnx/natonnx/engine"
 	"github.com/natonnx/natonnx/engine/learn"
+	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/epochs"
 )
 
@@ -43,28 +44,40 @@ type child struct {
 }
 
 func (n *Net) child(ctx context.Context, g cellmap.Genotype, oneWay bool) (*child, error) {
-	m, err := n.Child(g, "child")
+	m, err := n.Child(g, "child", func(name string) bool { return n.Params[name] != nil })
 	if err != nil {
 		return nil, err
 	}
-	params, err := engine.ReadParams(ctx, m)
+	params, err := n.share(ctx, m)
 	if err != nil {
 		return nil, err
-	}
-	for name, p := range params {
-		switch shared, ok := n.Params[name]; {
-		case strings.HasPrefix(name, stack.Plain):
-			delete(params, name)
-		case ok:
-			params[name] = shared
-		default:
-			n.Params[name] = p
-		}
 	}
 	t, err := engine.CompileTraining(ctx, m, params, engine.TrainingOptions{
 		Options: engine.Options{Workers: n.Workers, Reserve: &n.reserve}, BatchStatistics: true, OneWay: oneWay,
 	})
 	return &child{t, params}, err
+}
+
+// share returns the parameters of a child. Those that none had before come from it.
+func (n *Net) share(ctx context.Context, m *onnxgraph.Model) (engine.Params, error) {
+	params, all := engine.Params{}, true
+	for _, t := range m.Graph.Initializers {
+		if p := n.Params[t.Name]; p != nil {
+			params[t.Name] = p
+		} else if t.Type == onnxgraph.Float32 && !strings.HasPrefix(t.Name, stack.Plain) {
+			all = false
+		}
+	}
+	if all {
+		return params, nil
+	}
+	own, err := engine.ReadParams(ctx, m)
+	for name, p := range own {
+		if params[name] == nil && !strings.HasPrefix(name, stack.Plain) {
+			params[name], n.Params[name] = p, p
+		}
+	}
+	return params, err
 }
 
 // logits of a batch of images.
