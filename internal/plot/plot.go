@@ -99,7 +99,7 @@ func newPicture(plot Plot) *picture {
 		least = 1
 	}
 	p.last = cmp.Or(p.last, 1)
-	p.xStep, p.yStep = roundStep(max(p.last/8, least)), roundStep(p.span()/8)
+	p.xStep, p.yStep = RoundStep(max(p.last/8, least)), RoundStep(p.span()/8)
 	p.Low, p.High = p.yStep*math.Floor(p.Low/p.yStep), p.yStep*math.Ceil(p.High/p.yStep)
 	if p.Low == p.High {
 		p.High += p.yStep
@@ -115,9 +115,9 @@ func (p *picture) span() float64 {
 	return 1
 }
 
-// roundStep returns the least of 1, 2 or 5 times a power of ten that is no less
-// than step.
-func roundStep(step float64) float64 {
+// RoundStep returns the least of 1, 2 or 5 times a power of ten that is no less
+// than step, which is above 0: a step between ticks.
+func RoundStep(step float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(step)))
 	for _, factor := range []float64{1, 2, 5} {
 		if factor*power >= step*(1-1e-9) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/natonnx/natonnx/onnxgraph"
+	"github.com/natonnx/natonnx/train/measure"
 	"github.com/natonnx/natonnx/train/refit"
 )
 
@@ -262,7 +263,7 @@ func divergence(original, now *refit.Value, first int) (kl float64, same int) {
 		for k := range lp {
 			kl += math.Exp(lp[k]) * (lp[k] - lq[k])
 		}
-		if top(p) == top(q) {
+		if measure.Top(p) == measure.Top(q) {
 			same++
 		}
 	}
@@ -280,14 +281,4 @@ func logSoftmax(x []float32) []float64 {
 		y[i] -= math.Log(sum)
 	}
 	return y
-}
-
-func top(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }

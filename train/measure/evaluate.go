@@ -126,7 +126,7 @@ func (c *Comparison) take(m, against *Model, row, other []float32, label int) er
 	if err := c.compare(against, m, other, row); err != nil {
 		return err
 	}
-	c.Agreement.count(top(row) == top(other))
+	c.Agreement.count(Top(row) == Top(other))
 	if c.Accuracy != nil {
 		c.Accuracy.take(other, label)
 	}
@@ -148,8 +148,8 @@ func (a *Accuracy) take(row []float32, label int) {
 	}
 }
 
-// top returns the class with the highest score, the first of equals.
-func top(row []float32) int {
+// Top returns the class with the highest score, the first of equals.
+func Top(row []float32) int {
 	best := 0
 	for i, v := range row {
 		if v > row[best] {

@@ -12,6 +12,7 @@ import (
 	"github.com/natonnx/natonnx/engine/learn"
 	"github.com/natonnx/natonnx/onnxgraph"
 	"github.com/natonnx/natonnx/train/epochs"
+	"github.com/natonnx/natonnx/train/measure"
 )
 
 // A Net is a supernet in training: the weights of all children so far.
@@ -138,18 +139,9 @@ func (n *Net) Accuracy(ctx context.Context, g cellmap.Genotype, b epochs.Batch) 
 		return 0, fmt.Errorf("%d scores for %d images, want %d for each", len(scores), len(b.Labels), n.Classes)
 	}
 	for i, label := range b.Labels {
-		if argmax(scores[i*classes:][:classes]) == label {
+		if measure.Top(scores[i*classes:][:classes]) == label {
 			right++
 		}
 	}
 	return float64(right) / float64(len(b.Labels)), nil
-}
-
-func argmax(x []float32) (best int) {
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }

@@ -3,6 +3,8 @@ package page
 import (
 	"math"
 	"strconv"
+
+	"github.com/natonnx/natonnx/internal/plot"
 )
 
 // A scale maps the values of an axis to pixels.
@@ -20,26 +22,12 @@ func newScale(low, high, top, from, to float64, most int) scale {
 		low, high = low-5e-3, high+5e-3
 	}
 	s := scale{from: from, to: to}
-	s.step, s.tickDigits = roundStep((high - low) / float64(max(most-1, 1)))
+	s.step = plot.RoundStep((high - low) / float64(max(most-1, 1)))
+	s.tickDigits = max(0, -int(math.Floor(math.Log10(s.step)+1e-9))-2)
 	const slack = 1e-9
 	s.low = s.step * math.Floor(low/s.step+slack)
 	s.high = min(s.step*math.Ceil(high/s.step-slack), max(top, high))
 	return s
-}
-
-// roundStep returns the least step of 1, 2 or 5 times a power of ten that is no
-// less than step, and the digits that ticks need behind the point in percent.
-func roundStep(step float64) (float64, int) {
-	power := math.Floor(math.Log10(step))
-	for _, factor := range []float64{1, 2, 5, 10} {
-		if x := factor * math.Pow(10, power); x >= step*(1-1e-9) {
-			if factor == 10 {
-				power++
-			}
-			return x, max(0, int(-power)-2)
-		}
-	}
-	return 10 * math.Pow(10, power), max(0, int(-power)-3)
 }
 
 func (s *scale) at(x float64) float64 {
