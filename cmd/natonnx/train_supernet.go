@@ -24,7 +24,7 @@ func (t *tool) trainSupernetCommand() *cli.Command {
 			"The others train the policy.\n\n" +
 			"DIR holds the state of the search with the shared weights (" + supernet.StateFile + "), a row for each epoch (" + supernet.LogFile + "), the curves (" + supernet.CurvesFile + ") and, at the end, the policy (" + supernet.PolicyFile + "). " +
 			"However a run ended, the same command goes on from there, and comes to the same result to the bit, on the same kind of processor.\n\n" +
-			"What differs from the authors' code: architectures have null connections, as real networks do; the baseline follows the reward, not the advantage; the policy sees the operations that it decides on; " +
+			"What differs from the authors' code: architectures have null connections, as real networks do (--nulls); the baseline follows the reward, not the advantage; the policy sees the operations that it decides on; " +
 			"the candidates are chosen on other images than those that judge. --published takes the first three back. " +
 			"Normalizations go by the batch, as there: running statistics of weights that architectures share are those of none.",
 		Flags: []cli.Flag{
@@ -34,6 +34,7 @@ func (t *tool) trainSupernetCommand() *cli.Command {
 			countFlag("limit", 0, 1, math.MaxInt32, "take `N` images of the data, which --seed chooses; without it, all"),
 			choiceFlag("space", supernet.Spaces[0].Name, "`SPACE` of the architectures: "+oneOf(spaceNames()), spaceNames()...),
 			countFlag("nodes", 4, 1, 8, "`N` intermediate nodes of a cell"),
+			shareFlag("nulls", 0.4, "draw architectures whose operations are null to `P%`, as those of hand-crafted cells are"),
 			countFlag("channels", 20, 2, 1024, "`N` channels of the first cells, an even number"),
 			countFlag("layers", 8, 2, 100, "`N` cells"),
 			countFlag("epochs", 100, 1, math.MaxInt32, "go through the images `N` times"),
@@ -167,7 +168,7 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 		Settings: supernet.Settings{
 			Data: c.String("data"), Preprocess: c.String("preprocess"), Limit: int(countOf(c, "limit")),
 			Space: choiceOf(c, "space"), Nodes: int(countOf(c, "nodes")), Channels: int(countOf(c, "channels")), Layers: int(countOf(c, "layers")),
-			Epochs: int(countOf(c, "epochs")), WarmUp: int(countOf(c, "warm-up")), Batch: int(countOf(c, "batch")), Share: shareOf(c, "share"), Held: shareOf(c, "held"),
+			Epochs: int(countOf(c, "epochs")), WarmUp: int(countOf(c, "warm-up")), Batch: int(countOf(c, "batch")), Nulls: shareOf(c, "nulls"), Share: shareOf(c, "share"), Held: shareOf(c, "held"),
 			Rate: numberOf(c, "rate"), RateEnd: numberOf(c, "rate"), Momentum: numberOf(c, "momentum"), WeightDecay: numberOf(c, "weight-decay"),
 			PolicyRate: numberOf(c, "policy-rate"), Entropy: numberOf(c, "entropy"), Samples: int(countOf(c, "samples")),
 			Published: c.Bool("published"), Seed: countOf(c, "seed"),
@@ -175,6 +176,9 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 	}
 	if c.IsSet("rate-end") {
 		r.RateEnd = numberOf(c, "rate-end")
+	}
+	if r.Published {
+		r.Nulls = 0
 	}
 	if r.Channels%2 != 0 {
 		return nil, usagef("--channels %d: want an even number", r.Channels)

@@ -26,7 +26,7 @@ func BenchmarkStep(b *testing.B) {
 	n := NewNet(stack.Supernet{Channels: 8, Layers: 8, Classes: 10, Size: 32}, 0.9, 3e-4)
 	genotypes := make([]cellmap.Genotype, children)
 	for i := range genotypes {
-		genotypes[i] = Spaces[0].Draw(rng, true)
+		genotypes[i] = Spaces[0].Draw(rng, 0.4)
 	}
 	var steps, bare time.Duration
 	for round := 0; b.Loop(); round++ {
@@ -73,7 +73,7 @@ func BenchmarkChild(b *testing.B) {
 	n := NewNet(stack.Supernet{Channels: 8, Layers: 5, Classes: 10, Size: 32}, 0.9, 3e-4)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for b.Loop() {
-		if _, err := n.child(b.Context(), Spaces[0].Draw(rng, true), true); err != nil {
+		if _, err := n.child(b.Context(), Spaces[0].Draw(rng, 0.4), true); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/natonnx/natonnx/cellmap"
 	"github.com/natonnx/natonnx/train/dataset"
@@ -109,7 +110,7 @@ type examiner struct {
 // architecture draws one and returns, in the order of [Exam]'s fields, its accuracy and
 // the gains.
 func (x *examiner) architecture(ctx context.Context) (gains [6]float64, err error) {
-	g := x.Space.Draw(x.rng, !x.NoNulls)
+	g := x.Space.Draw(x.rng, x.Nulls)
 	random, sampled := make([]cellmap.Genotype, x.Samples), make([]cellmap.Genotype, x.Samples)
 	likeliest, draw, err := x.transformations(ctx, g)
 	if err != nil {
@@ -192,7 +193,10 @@ func (n *Net) accuracy(ctx context.Context, g cellmap.Genotype, list []epochs.Ba
 // best returns the most accurate of some genotypes, the first where several are.
 func (n *Net) best(ctx context.Context, list []cellmap.Genotype, on []epochs.Batch) (best cellmap.Genotype, accuracy float64, err error) {
 	accuracy = -1
-	for _, g := range list {
+	for i, g := range list {
+		if slices.ContainsFunc(list[:i], g.Equal) {
+			continue
+		}
 		a, err := n.accuracy(ctx, g, on)
 		if err != nil {
 			return best, 0, err

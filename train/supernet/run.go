@@ -161,10 +161,10 @@ func (r *Run) card(e Exam) transformer.Card {
 	weights, held := s.parts()
 	return transformer.Card{
 		Name: r.Name, Kind: string(train.KindGCN), Rules: s.Space.Rules.Name, Seed: r.Seed, Command: r.Command,
-		Training: fmt.Sprintf("algorithm 1 of the paper on %d images of %s: a supernet of %d %s cells of %d channels, %d epochs, batch %d; "+
+		Training: fmt.Sprintf("algorithm 1 of the paper on %d images of %s: a supernet of %d %s cells of %d channels, %d epochs, batch %d, architectures of %.0f %% null; "+
 			"%d images train its weights (SGD from %v to %v, momentum %v, weight decay %v), %d the policy (from epoch %d on, REINFORCE, %d samples, Adam from %v, entropy weight %v), "+
 			"and %d none, on which %d architectures that trained nothing either are judged",
-			r.Images.Len(), r.Images.Kind(), r.Layers, s.Space.Name, r.Channels, r.Epochs, r.Batch,
+			r.Images.Len(), r.Images.Kind(), r.Layers, s.Space.Name, r.Channels, r.Epochs, r.Batch, 100*r.Nulls,
 			weights, r.Rate, r.RateEnd, r.Momentum, r.WeightDecay, r.Images.Len()-weights-held, r.WarmUp+1, r.Samples, r.PolicyRate, s.Learner.Options.Entropy,
 			held, e.Architectures),
 		Scores: e.scores(),

@@ -36,8 +36,8 @@ type Options struct {
 	// Policy says how the policy is trained. Its steps are counted here; its
 	// samples are the paper's n [1], its rate [0.0003] falls along a cosine.
 	Policy train.Options
-	// NoNulls draws architectures without null, as the authors' code does.
-	NoNulls bool
+	// Nulls is the share of null among the operations of architectures that are drawn.
+	Nulls float64
 
 	Seed    uint64
 	Workers int              // cores; 0: all
@@ -75,6 +75,9 @@ func (o *Options) check() error {
 	}
 	if !(o.Share > 0 && o.Held > 0 && o.Share+o.Held < 1) {
 		return fmt.Errorf("shares of %v of the images for the weights and %v for exams, want more than 0 each, and less than 1 together", o.Share, o.Held)
+	}
+	if !(o.Nulls >= 0 && o.Nulls < 1) {
+		return fmt.Errorf("a share of %v of the operations null, want at least 0 and less than 1", o.Nulls)
 	}
 	if o.WarmUp < 0 || o.WarmUp >= o.Epochs {
 		return fmt.Errorf("%d of %d epochs train the weights alone, want less", o.WarmUp, o.Epochs)
@@ -248,7 +251,7 @@ func (s *Search) weightStep(ctx context.Context, p *Progress, step int) error {
 		return err
 	}
 	rate := learn.Cosine(s.WeightRate, s.RateEnd, s.Epochs*s.weights.Steps())
-	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(s.rng(ofWeights), !s.NoNulls), b, rate(step))
+	p.Loss, err = s.Net.Step(ctx, s.Space.Draw(s.rng(ofWeights), s.Nulls), b, rate(step))
 	s.epoch.Loss += p.Loss
 	return err
 }
@@ -275,14 +278,18 @@ func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
 	if err != nil {
 		return err
 	}
-	g := s.Space.Draw(s.rng(ofPolicy), !s.NoNulls)
+	g := s.Space.Draw(s.rng(ofPolicy), s.Nulls)
 	if p.Accuracy, err = s.Net.Accuracy(ctx, g, b); err != nil {
 		return err
 	}
 	p.Update, err = s.Learner.Update(ctx, []cellmap.Form{g.Normal, g.Reduce}, func(ctx context.Context, list [][]cellmap.Form) ([]float64, error) {
 		rewards := make([]float64, len(list))
 		for i, cells := range list {
-			after, err := s.Net.Accuracy(ctx, cellmap.Genotype{Normal: cells[0], Reduce: cells[1]}, b)
+			alpha := cellmap.Genotype{Normal: cells[0], Reduce: cells[1]}
+			if alpha.Equal(g) {
+				continue
+			}
+			after, err := s.Net.Accuracy(ctx, alpha, b)
 			if err != nil {
 				return nil, err
 			}

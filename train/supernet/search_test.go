@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func shapes(t testing.TB, n int) *dataset.Dataset {
 
 func small(t testing.TB) supernet.Options {
 	return supernet.Options{
-		Images: shapes(t, 200), Share: 0.18, Held: 0.65, Channels: 2, Layers: 3, Batch: 16, Epochs: 2, Seed: 7,
+		Images: shapes(t, 200), Share: 0.18, Held: 0.65, Channels: 2, Layers: 3, Batch: 16, Epochs: 2, Nulls: 0.4, Seed: 7,
 		Policy: train.Options{Network: train.GCN(4, 4, 2), Samples: 2},
 	}
 }
@@ -97,7 +98,7 @@ func TestChildrenLearnTogether(t *testing.T) {
 	}
 	n := supernet.NewNet(stack.Supernet{Channels: 8, Layers: 3, Classes: 10, Size: 8}, 0.9, 3e-4)
 	rng := rand.New(rand.NewPCG(1, 1))
-	g := supernet.Spaces[0].Draw(rng, false)
+	g := supernet.Spaces[0].Draw(rng, 0)
 	sibling := g
 	sibling.Normal.Edges = slices.Clone(g.Normal.Edges)
 	sibling.Normal.Edges[0].Op = cellmap.Skip
@@ -125,8 +126,9 @@ func TestChildrenLearnTogether(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	for want, change := range map[string]func(*supernet.Options){
-		"there are none":         func(o *supernet.Options) { o.Images = nil },
-		"200 images are too few": func(o *supernet.Options) { o.Batch = 37 },
+		"there are none":                                       func(o *supernet.Options) { o.Images = nil },
+		"200 images are too few":                               func(o *supernet.Options) { o.Batch = 37 },
+		"a share of 1 of the operations null":                  func(o *supernet.Options) { o.Nulls = 1 },
 		"shares of 0.4 of the images for the weights and 0.6 ": func(o *supernet.Options) { o.Share, o.Held = 0.4, 0.6 },
 	} {
 		o := small(t)
@@ -147,5 +149,32 @@ func TestDivergence(t *testing.T) {
 	}
 	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "diverged at rate 1e+30") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Null is drawn as often as it is asked for, everything else uniformly.
+func TestDraw(t *testing.T) {
+	const draws = 2000
+	for _, space := range supernet.Spaces {
+		for _, nulls := range []float64{0, 0.4} {
+			rng := rand.New(rand.NewPCG(2, 1))
+			counts, edges := map[cellmap.Op]float64{}, 0.0
+			for range draws {
+				g := space.Draw(rng, nulls)
+				for _, e := range append(g.Normal.Edges, g.Reduce.Edges...) {
+					counts[e.Op]++
+					edges++
+				}
+			}
+			for _, op := range space.Ops {
+				want := (1 - nulls) / float64(len(space.Ops)-1)
+				if op == cellmap.Null {
+					want = nulls
+				}
+				if got := counts[op] / edges; math.Abs(got-want) > 5*math.Sqrt(want/edges) {
+					t.Errorf("%s, %v null: a share of %v is %s, want %v", space.Name, nulls, got, op, want)
+				}
+			}
+		}
 	}
 }

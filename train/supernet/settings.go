@@ -28,6 +28,7 @@ type Settings struct {
 	Epochs      int     `json:"epochs"`
 	WarmUp      int     `json:"warm_up"`
 	Batch       int     `json:"batch"`
+	Nulls       float64 `json:"nulls"`
 	Share       float64 `json:"share"`
 	Held        float64 `json:"held"`
 	Rate        float64 `json:"rate"`
@@ -47,7 +48,7 @@ const settingsFormat = 1
 func (s Settings) options(images *dataset.Dataset) (o Options, err error) {
 	o = Options{
 		Images: images, Share: s.Share, Held: s.Held, Channels: s.Channels, Layers: s.Layers, Batch: s.Batch, Epochs: s.Epochs, WarmUp: s.WarmUp,
-		WeightRate: s.Rate, RateEnd: s.RateEnd, Momentum: s.Momentum, WeightDecay: s.WeightDecay, NoNulls: s.Published, Seed: s.Seed,
+		WeightRate: s.Rate, RateEnd: s.RateEnd, Momentum: s.Momentum, WeightDecay: s.WeightDecay, Nulls: s.Nulls, Seed: s.Seed,
 		Policy: train.Options{Rate: s.PolicyRate, Entropy: s.Entropy, Samples: s.Samples, Published: s.Published},
 	}
 	if s.Published {

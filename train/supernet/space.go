@@ -36,21 +36,23 @@ func ops(names string) (list []cellmap.Op) {
 	return list
 }
 
-// Draw draws an architecture: for each node two sources and two operations,
-// uniformly. nulls says whether null is among them; in the authors' code it is
-// not, so that a policy knows nothing of what real networks are full of.
-func (s Space) Draw(rng *rand.Rand, nulls bool) cellmap.Genotype {
+// Draw draws an architecture: for each node two sources and two operations. A share
+// of the operations is null, the others are uniform. In the authors' code none is, so
+// that a policy knows nothing of what real networks are full of: the paper's
+// hand-crafted cells are 38 to 50 % null.
+func (s Space) Draw(rng *rand.Rand, nulls float64) cellmap.Genotype {
 	return cellmap.Genotype{Normal: s.drawCell(rng, nulls), Reduce: s.drawCell(rng, nulls)}
 }
 
-func (s Space) drawCell(rng *rand.Rand, nulls bool) (f cellmap.Form) {
-	n := len(s.Ops)
-	if !nulls {
-		n--
-	}
+func (s Space) drawCell(rng *rand.Rand, nulls float64) (f cellmap.Form) {
+	others := len(s.Ops) - 1
 	for to := 2; to < s.Nodes+2; to++ {
 		for range 2 {
-			f.Edges = append(f.Edges, cellmap.FormEdge{Op: s.Ops[rng.IntN(n)], From: rng.IntN(to), To: to})
+			op := s.Ops[rng.IntN(others)]
+			if rng.Float64() < nulls {
+				op = cellmap.Null
+			}
+			f.Edges = append(f.Edges, cellmap.FormEdge{Op: op, From: rng.IntN(to), To: to})
 		}
 		f.Concat = append(f.Concat, to)
 	}
