@@ -181,9 +181,9 @@ func (e Exam) scores() (list []transformer.Score) {
 		{"accuracy of the architectures", e.Before},
 		{"gain, most probable transformation", e.Likeliest},
 		{"gain, sampled transformations", e.Sampled},
-		{"gain, best of 10 samples by validation accuracy", e.BestSampled},
+		{"gain, best of 10 samples", e.BestSampled},
 		{"gain of random search, mean", e.Random},
-		{"gain of random search, best of 10 by validation accuracy", e.BestRandom},
+		{"gain of random search, best of 10", e.BestRandom},
 	} {
 		list = append(list,
 			transformer.Score{Name: g.name, On: on, Value: 100 * g.Mean, Unit: "points"},
