@@ -15,7 +15,7 @@ func TestBuiltin(t *testing.T) {
 		if data, err := g.Encode(); err != nil || len(data) > 300_000 {
 			t.Errorf("%s is %d bytes (%v), want at most 300,000", name, len(data), err)
 		}
-		if card.Name != name || card.Training == "" || !strings.HasPrefix(card.Command, "natonnx train policy ") || len(card.Scores) == 0 {
+		if card.Name != name || card.Training == "" || !strings.HasPrefix(card.Command, "natonnx train ") || len(card.Scores) == 0 {
 			t.Errorf("%s: card %+v is not complete", name, card)
 		}
 	}

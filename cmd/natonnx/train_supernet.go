@@ -24,8 +24,8 @@ func (t *tool) trainSupernetCommand() *cli.Command {
 			"The others train the policy.\n\n" +
 			"DIR holds the state of the search with the shared weights (" + supernet.StateFile + "), a row for each epoch (" + supernet.LogFile + "), the curves (" + supernet.CurvesFile + ") and, at the end, the policy (" + supernet.PolicyFile + "). " +
 			"However a run ended, the same command goes on from there, and comes to the same result to the bit, on the same kind of processor.\n\n" +
-			"What differs from the authors' code: architectures have null connections, as real networks do (--nulls); the baseline follows the reward, not the advantage; the policy sees the operations that it decides on; " +
-			"the candidates are chosen on other images than those that judge. --published takes the first three back. " +
+			"What differs from the authors' code: architectures have null connections, as real networks do (--nulls); rewards are gains in likelihood, not in accuracy (--reward); the baseline follows the reward, not the advantage; the policy sees the operations that it decides on; " +
+			"the candidates are chosen on other images than those that judge. --published takes the first four back. " +
 			"Normalizations go by the batch, as there: running statistics of weights that architectures share are those of none.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Usage: "the images, `DATA`, with their classes: as for natonnx eval; " + dataset.Shapes + "train are pictures that natonnx draws"},
@@ -48,6 +48,7 @@ func (t *tool) trainSupernetCommand() *cli.Command {
 			numberFlag("weight-decay", 3e-4, "weight decay `D` of the weights"),
 			numberFlag("policy-rate", 3e-4, "learning `RATE` of the policy, which falls to 0 along a cosine"),
 			numberFlag("entropy", 3e-3, "weight `LAMBDA` of the policy's entropy"),
+			choiceFlag("reward", supernet.Likelihood, "reward transformations by what they gain in `WHAT`, on a batch: likelihood (of the right classes) or accuracy, which has more noise", supernet.Likelihood, supernet.Accuracy),
 			countFlag("samples", 1, 1, 64, "reward `N` transformations of an architecture in a step"),
 			countFlag("architectures", 40, 2, 100000, "judge the policy on `N` architectures at the end"),
 			&cli.BoolFlag{Name: "published", Usage: "train the authors' policy as their code does, to compare; it is not written"},
@@ -170,7 +171,7 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 			Space: choiceOf(c, "space"), Nodes: int(countOf(c, "nodes")), Channels: int(countOf(c, "channels")), Layers: int(countOf(c, "layers")),
 			Epochs: int(countOf(c, "epochs")), WarmUp: int(countOf(c, "warm-up")), Batch: int(countOf(c, "batch")), Nulls: shareOf(c, "nulls"), Share: shareOf(c, "share"), Held: shareOf(c, "held"),
 			Rate: numberOf(c, "rate"), RateEnd: numberOf(c, "rate"), Momentum: numberOf(c, "momentum"), WeightDecay: numberOf(c, "weight-decay"),
-			PolicyRate: numberOf(c, "policy-rate"), Entropy: numberOf(c, "entropy"), Samples: int(countOf(c, "samples")),
+			PolicyRate: numberOf(c, "policy-rate"), Entropy: numberOf(c, "entropy"), Reward: choiceOf(c, "reward"), Samples: int(countOf(c, "samples")),
 			Published: c.Bool("published"), Seed: countOf(c, "seed"),
 		},
 	}
@@ -178,7 +179,7 @@ func readSupernetRun(c *cli.Context) (*supernet.Run, error) {
 		r.RateEnd = numberOf(c, "rate-end")
 	}
 	if r.Published {
-		r.Nulls = 0
+		r.Nulls, r.Reward = 0, supernet.Accuracy
 	}
 	if r.Channels%2 != 0 {
 		return nil, usagef("--channels %d: want an even number", r.Channels)
@@ -253,11 +254,11 @@ func (p *progress) searching() func(supernet.Progress) error {
 				break
 			}
 			text += fmt.Sprintf(", accuracy %.1f %%, transformed %+.2f points; on others %+.2f, drawn %+.2f, random %+.2f",
-				100*s.Point.Accuracy, 100*s.Point.Reward, 100*s.Point.Exam.Likeliest.Mean, 100*s.Point.Exam.Sampled.Mean, 100*s.Point.Exam.Random.Mean)
+				100*s.Point.Accuracy, 100*s.Point.Gain, 100*s.Point.Exam.Likeliest.Mean, 100*s.Point.Exam.Sampled.Mean, 100*s.Point.Exam.Random.Mean)
 		case s.OfWeights:
 			text += fmt.Sprintf("; loss %.3f", s.Loss)
 		default:
-			text += fmt.Sprintf("; accuracy %.1f %%, transformed %+.1f points", 100*s.Accuracy, 100*s.Update.Reward)
+			text += fmt.Sprintf("; accuracy %.1f %%, transformed %+.1f points", 100*s.Accuracy, 100*s.Gain)
 		}
 		p.show(text)
 		return nil

@@ -181,11 +181,11 @@ func (x *examiner) transformations(ctx context.Context, g cellmap.Genotype) (lik
 // accuracy is the mean over batches.
 func (n *Net) accuracy(ctx context.Context, g cellmap.Genotype, list []epochs.Batch) (mean float64, err error) {
 	for _, b := range list {
-		a, err := n.Accuracy(ctx, g, b)
+		v, err := n.Judge(ctx, g, b)
 		if err != nil {
 			return 0, err
 		}
-		mean += a / float64(len(list))
+		mean += v.Accuracy / float64(len(list))
 	}
 	return mean, nil
 }

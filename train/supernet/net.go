@@ -121,27 +121,37 @@ func (n *Net) Step(ctx context.Context, g cellmap.Genotype, b epochs.Batch, rate
 	return loss, nil
 }
 
-// Accuracy returns the share of a batch that the child of a genotype classifies
-// rightly. Normalizations go by the batch: running statistics of weights that many
-// children share are those of none.
-func (n *Net) Accuracy(ctx context.Context, g cellmap.Genotype, b epochs.Batch) (float64, error) {
+// A Verdict is how well a network does on a batch.
+type Verdict struct {
+	Accuracy   float64 // share of the images that are classified rightly
+	Likelihood float64 // mean logarithm of the probability of the right class, in nats
+}
+
+// Judge tries the child of a genotype on a batch. Normalizations go by the batch:
+// running statistics of weights that many children share are those of none.
+func (n *Net) Judge(ctx context.Context, g cellmap.Genotype, b epochs.Batch) (v Verdict, err error) {
 	c, err := n.child(ctx, g, true)
 	if err != nil {
-		return 0, err
+		return v, err
 	}
 	logits, err := c.logits(ctx, b)
 	if err != nil {
-		return 0, err
+		return v, err
 	}
-	right, scores := 0, logits.Float32s()
+	scores := logits.Float32s()
 	classes := len(scores) / len(b.Labels)
 	if classes != n.Classes {
-		return 0, fmt.Errorf("%d scores for %d images, want %d for each", len(scores), len(b.Labels), n.Classes)
+		return v, fmt.Errorf("%d scores for %d images, want %d for each", len(scores), len(b.Labels), n.Classes)
 	}
+	loss, _, err := learn.CrossEntropy(logits, b.Labels, 0)
+	if err != nil {
+		return v, err
+	}
+	right := 0
 	for i, label := range b.Labels {
 		if measure.Top(scores[i*classes:][:classes]) == label {
 			right++
 		}
 	}
-	return float64(right) / float64(len(b.Labels)), nil
+	return Verdict{float64(right) / float64(len(b.Labels)), -loss}, nil
 }

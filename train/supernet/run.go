@@ -139,14 +139,14 @@ func (r *Run) save() error {
 func (r *Run) log() []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	rows := [][]string{{"epoch", "loss", "accuracy", "reward", "entropy", "held_likeliest", "held_likeliest_error", "held_sampled", "held_sampled_error", "held_random", "held_random_error"}}
+	rows := [][]string{{"epoch", "loss", "accuracy", "gain", "reward", "entropy", "held_likeliest", "held_likeliest_error", "held_sampled", "held_sampled_error", "held_random", "held_random_error"}}
 	for _, p := range r.search.Curve() {
 		row := []string{strconv.Itoa(p.Epoch), strconv.FormatFloat(p.Loss, 'g', 6, 64)}
 		if p.Exam.Architectures == 0 { // the weights alone were trained
 			rows = append(rows, append(row, make([]string, len(rows[0])-len(row))...))
 			continue
 		}
-		for _, x := range []float64{p.Accuracy, p.Reward, p.Entropy, p.Exam.Likeliest.Mean, p.Exam.Likeliest.Error,
+		for _, x := range []float64{p.Accuracy, p.Gain, p.Reward, p.Entropy, p.Exam.Likeliest.Mean, p.Exam.Likeliest.Error,
 			p.Exam.Sampled.Mean, p.Exam.Sampled.Error, p.Exam.Random.Mean, p.Exam.Random.Error} {
 			row = append(row, strconv.FormatFloat(x, 'g', 6, 64))
 		}
@@ -162,10 +162,10 @@ func (r *Run) card(e Exam) transformer.Card {
 	return transformer.Card{
 		Name: r.Name, Kind: string(train.KindGCN), Rules: s.Space.Rules.Name, Seed: r.Seed, Command: r.Command,
 		Training: fmt.Sprintf("algorithm 1 of the paper on %d images of %s: a supernet of %d %s cells of %d channels, %d epochs, batch %d, architectures of %.0f %% null; "+
-			"%d images train its weights (SGD from %v to %v, momentum %v, weight decay %v), %d the policy (from epoch %d on, REINFORCE, %d samples, Adam from %v, entropy weight %v), "+
+			"%d images train its weights (SGD from %v to %v, momentum %v, weight decay %v), %d the policy (from epoch %d on, REINFORCE by %s, %d samples, Adam from %v, entropy weight %v), "+
 			"and %d none, on which %d architectures that trained nothing either are judged",
 			r.Images.Len(), r.Images.Kind(), r.Layers, s.Space.Name, r.Channels, r.Epochs, r.Batch, 100*r.Nulls,
-			weights, r.Rate, r.RateEnd, r.Momentum, r.WeightDecay, r.Images.Len()-weights-held, r.WarmUp+1, r.Samples, r.PolicyRate, s.Learner.Options.Entropy,
+			weights, r.Rate, r.RateEnd, r.Momentum, r.WeightDecay, r.Images.Len()-weights-held, r.WarmUp+1, r.Reward, r.Samples, r.PolicyRate, s.Learner.Options.Entropy,
 			held, e.Architectures),
 		Scores: e.scores(),
 	}

@@ -36,6 +36,10 @@ type Options struct {
 	// Policy says how the policy is trained. Its steps are counted here; its
 	// samples are the paper's n [1], its rate [0.0003] falls along a cosine.
 	Policy train.Options
+	// ByAccuracy rewards what a transformation gains in accuracy on a batch, as the paper
+	// does; else what it gains in mean log-likelihood of the right classes, which has much
+	// less noise: an accuracy moves in steps of an image. Exams are by accuracy either way.
+	ByAccuracy bool
 	// Nulls is the share of null among the operations of architectures that are drawn.
 	Nulls float64
 
@@ -103,7 +107,8 @@ type Progress struct {
 	OfWeights bool // which kind it was
 	Loss      float64
 	Update    train.Update // of the policy
-	Accuracy  float64      // of the architectures drawn, with their shared weights, before their transformation
+	Accuracy  float64      // of the architecture drawn, with its shared weights, before its transformation
+	Gain      float64      // in accuracy, mean over the samples
 	Point     *Point       // of an epoch that ended; else nil
 }
 
@@ -113,7 +118,8 @@ type Point struct {
 	Epoch           int // from 1
 	Loss            float64
 	Accuracy        float64 // of the architectures that the policy's steps drew
-	Reward, Entropy float64
+	Reward, Entropy float64 // of the policy's updates
+	Gain            float64 // what their samples gained in accuracy
 	Exam            Exam
 }
 
@@ -262,7 +268,7 @@ func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
 	e := &s.epoch
 	point := Point{Epoch: p.Epoch + 1, Loss: e.Loss / weights}
 	if p.Epoch >= s.WarmUp {
-		point.Accuracy, point.Reward, point.Entropy = e.Accuracy/policy, e.Reward/policy, e.Entropy/policy
+		point.Accuracy, point.Gain, point.Reward, point.Entropy = e.Accuracy/policy, e.Gain/policy, e.Reward/policy, e.Entropy/policy
 		var err error
 		if point.Exam, err = s.Examine(ctx, epochExam); err != nil {
 			return err
@@ -272,16 +278,18 @@ func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
 	return nil
 }
 
-// policyStep rewards transformations by what they gain in accuracy on a batch.
+// policyStep rewards transformations by what they gain on a batch.
 func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
 	b, err := s.policy.Step((p.Epoch-s.WarmUp)*s.policy.Steps() + step)
 	if err != nil {
 		return err
 	}
 	g := s.Space.Draw(s.rng(ofPolicy), s.Nulls)
-	if p.Accuracy, err = s.Net.Accuracy(ctx, g, b); err != nil {
+	before, err := s.Net.Judge(ctx, g, b)
+	if err != nil {
 		return err
 	}
+	p.Accuracy = before.Accuracy
 	p.Update, err = s.Learner.Update(ctx, []cellmap.Form{g.Normal, g.Reduce}, func(ctx context.Context, list [][]cellmap.Form) ([]float64, error) {
 		rewards := make([]float64, len(list))
 		for i, cells := range list {
@@ -289,15 +297,20 @@ func (s *Search) policyStep(ctx context.Context, p *Progress, step int) error {
 			if alpha.Equal(g) {
 				continue
 			}
-			after, err := s.Net.Accuracy(ctx, alpha, b)
+			after, err := s.Net.Judge(ctx, alpha, b)
 			if err != nil {
 				return nil, err
 			}
-			rewards[i] = after - p.Accuracy
+			gain := after.Accuracy - before.Accuracy
+			p.Gain += gain / float64(len(list))
+			if rewards[i] = after.Likelihood - before.Likelihood; s.ByAccuracy {
+				rewards[i] = gain
+			}
 		}
 		return rewards, nil
 	})
 	s.epoch.Accuracy += p.Accuracy
+	s.epoch.Gain += p.Gain
 	s.epoch.Reward += p.Update.Reward
 	s.epoch.Entropy += p.Update.Entropy
 	return err

@@ -85,6 +85,24 @@ func TestSearchGoesOnBitExactly(t *testing.T) {
 	}
 }
 
+// A reward is a gain in accuracy where it is to be one, else another number.
+func TestRewards(t *testing.T) {
+	for _, byAccuracy := range []bool{false, true} {
+		o := small(t)
+		o.ByAccuracy = byAccuracy
+		steps, _ := run(t, o, 0)
+		other := 0
+		for _, p := range steps {
+			if math.Abs(p.Update.Reward-p.Gain) > 1e-12 {
+				other++
+			}
+		}
+		if byAccuracy && other > 0 || !byAccuracy && other == 0 {
+			t.Errorf("by accuracy %v: %d rewards are not what was gained in accuracy", byAccuracy, other)
+		}
+	}
+}
+
 // A child learns a batch by heart, and so does what it shares with another child.
 func TestChildrenLearnTogether(t *testing.T) {
 	images := shapes(t, 32)
@@ -102,7 +120,11 @@ func TestChildrenLearnTogether(t *testing.T) {
 	sibling := g
 	sibling.Normal.Edges = slices.Clone(g.Normal.Edges)
 	sibling.Normal.Edges[0].Op = cellmap.Skip
-	before, err := n.Accuracy(t.Context(), sibling, b)
+	before, err := n.Judge(t.Context(), sibling, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := n.Judge(t.Context(), g, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,12 +137,15 @@ func TestChildrenLearnTogether(t *testing.T) {
 			first = last
 		}
 	}
-	after, err := n.Accuracy(t.Context(), sibling, b)
+	if math.Abs(own.Likelihood+first) > 1e-6 {
+		t.Errorf("log-likelihood %v, want minus the loss before the first step, %v", own.Likelihood, first)
+	}
+	after, err := n.Judge(t.Context(), sibling, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !(last < first/4) || after < before+0.2 {
-		t.Errorf("loss %v, then %v; the sibling's accuracy %v, then %v", first, last, before, after)
+	if !(last < first/4) || after.Accuracy < before.Accuracy+0.2 {
+		t.Errorf("loss %v, then %v; the sibling was %+v, then %+v", first, last, before, after)
 	}
 }
 

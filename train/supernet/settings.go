@@ -37,6 +37,7 @@ type Settings struct {
 	WeightDecay float64 `json:"weight_decay"`
 	PolicyRate  float64 `json:"policy_rate"`
 	Entropy     float64 `json:"entropy"`
+	Reward      string  `json:"reward"` // Likelihood or Accuracy
 	Samples     int     `json:"samples"`
 	Published   bool    `json:"published"`
 	Seed        uint64  `json:"seed"`
@@ -44,11 +45,17 @@ type Settings struct {
 
 const settingsFormat = 1
 
+// What transformations are rewarded for gaining.
+const (
+	Likelihood = "likelihood" // of the right classes
+	Accuracy   = "accuracy"
+)
+
 // options are those of the search.
 func (s Settings) options(images *dataset.Dataset) (o Options, err error) {
 	o = Options{
 		Images: images, Share: s.Share, Held: s.Held, Channels: s.Channels, Layers: s.Layers, Batch: s.Batch, Epochs: s.Epochs, WarmUp: s.WarmUp,
-		WeightRate: s.Rate, RateEnd: s.RateEnd, Momentum: s.Momentum, WeightDecay: s.WeightDecay, Nulls: s.Nulls, Seed: s.Seed,
+		WeightRate: s.Rate, RateEnd: s.RateEnd, Momentum: s.Momentum, WeightDecay: s.WeightDecay, Nulls: s.Nulls, ByAccuracy: s.Reward == Accuracy, Seed: s.Seed,
 		Policy: train.Options{Rate: s.PolicyRate, Entropy: s.Entropy, Samples: s.Samples, Published: s.Published},
 	}
 	if s.Published {
