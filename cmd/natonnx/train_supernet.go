@@ -250,11 +250,12 @@ func (p *progress) searching() func(supernet.Progress) error {
 		switch {
 		case s.Point != nil:
 			text += fmt.Sprintf("; loss %.3f", s.Point.Loss)
-			if s.Point.Exam.Architectures == 0 {
-				break
+			if s.Point.Accuracy > 0 {
+				text += fmt.Sprintf(", accuracy %.1f %%, transformed %+.2f points", 100*s.Point.Accuracy, 100*s.Point.Gain)
 			}
-			text += fmt.Sprintf(", accuracy %.1f %%, transformed %+.2f points; on others %+.2f, drawn %+.2f, random %+.2f",
-				100*s.Point.Accuracy, 100*s.Point.Gain, 100*s.Point.Exam.Likeliest.Mean, 100*s.Point.Exam.Sampled.Mean, 100*s.Point.Exam.Random.Mean)
+			if e := s.Point.Exam; e.Architectures > 0 {
+				text += fmt.Sprintf("; on others %+.2f, drawn %+.2f, random %+.2f", 100*e.Likeliest.Mean, 100*e.Sampled.Mean, 100*e.Random.Mean)
+			}
 		case s.OfWeights:
 			text += fmt.Sprintf("; loss %.3f", s.Loss)
 		default:

@@ -3,7 +3,6 @@ package plot
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"html"
 	"io"
@@ -38,9 +37,10 @@ const styles = 4
 // A Plot is a picture of some curves.
 type Plot struct {
 	Title, Note string
-	X, Y        string // what the axes show
-	Unit        string // of the ticks on the vertical axis, such as "%"; empty: none
-	Whole       bool   // the horizontal axis counts: its ticks are whole numbers
+	X, Y        string  // what the axes show
+	Unit        string  // of the ticks on the vertical axis, such as "%"; empty: none
+	Whole       bool    // the horizontal axis counts: its ticks are whole numbers
+	From        float64 // where the horizontal axis begins
 	// The vertical axis begins at Low or below, and ends at High or above; where Clip
 	// is set, nothing below that is shown.
 	Low, High float64
@@ -84,7 +84,7 @@ type picture struct {
 }
 
 func newPicture(plot Plot) *picture {
-	p := &picture{Plot: plot}
+	p := &picture{Plot: plot, last: plot.From}
 	for _, c := range p.Curves {
 		for _, at := range c.Points {
 			p.last = max(p.last, at.X)
@@ -98,8 +98,10 @@ func newPicture(plot Plot) *picture {
 	if p.Whole {
 		least = 1
 	}
-	p.last = cmp.Or(p.last, 1)
-	p.xStep, p.yStep = RoundStep(max(p.last/8, least)), RoundStep(p.span()/8)
+	if p.last == p.From {
+		p.last++
+	}
+	p.xStep, p.yStep = RoundStep(max((p.last-p.From)/8, least)), RoundStep(p.span()/8)
 	p.Low, p.High = p.yStep*math.Floor(p.Low/p.yStep), p.yStep*math.Ceil(p.High/p.yStep)
 	if p.Low == p.High {
 		p.High += p.yStep
@@ -127,7 +129,9 @@ func RoundStep(step float64) float64 {
 	return 10 * power
 }
 
-func (p *picture) x(at float64) float64 { return plotLeft + (plotRight-plotLeft)*at/p.last }
+func (p *picture) x(at float64) float64 {
+	return plotLeft + (plotRight-plotLeft)*(at-p.From)/(p.last-p.From)
+}
 
 func (p *picture) y(at float64) float64 {
 	y := plotBottom - (plotBottom-plotTop)*(at-p.Low)/(p.High-p.Low)
@@ -150,7 +154,7 @@ func (p *picture) axes() {
 		p.printf(`<path class="grid" d="M%v %sH%v"/>`+"\n", plotLeft, px(y), plotRight)
 		p.say(plotLeft-8, y+textHeight*0.35, "end", "dim", textHeight, p.tick(t))
 	}
-	for t := 0.0; t <= p.last; t += p.xStep {
+	for t := p.xStep * math.Ceil(p.From/p.xStep); t <= p.last; t += p.xStep {
 		x := p.x(t)
 		p.printf(`<path class="axis" d="M%s %vv5"/>`+"\n", px(x), plotBottom)
 		p.say(x, plotBottom+21, "middle", "dim", textHeight, legible.Grouped(int64(t)))

@@ -13,7 +13,7 @@ func (r *Run) curves() ([]byte, error) {
 		Title: "What transformations gain in the supernet",
 		Note: fmt.Sprintf("accuracy on %d architectures and %d images that trained nothing; mean and standard error",
 			epochExam.Architectures, epochExam.Images),
-		X: "epochs", Y: "gain in accuracy, points", Whole: true, Low: 0, High: 0,
+		X: "epochs", Y: "gain in accuracy, points", Whole: true, From: float64(r.WarmUp),
 		Curves: []plot.Curve{{Name: "most probable"}, {Name: "drawn from the policy"}, {Name: "random search"}},
 	}
 	for _, at := range r.search.Curve() {

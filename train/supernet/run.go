@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -141,19 +142,24 @@ func (r *Run) log() []byte {
 	w := csv.NewWriter(&b)
 	rows := [][]string{{"epoch", "loss", "accuracy", "gain", "reward", "entropy", "held_likeliest", "held_likeliest_error", "held_sampled", "held_sampled_error", "held_random", "held_random_error"}}
 	for _, p := range r.search.Curve() {
-		row := []string{strconv.Itoa(p.Epoch), strconv.FormatFloat(p.Loss, 'g', 6, 64)}
-		if p.Exam.Architectures == 0 { // the weights alone were trained
-			rows = append(rows, append(row, make([]string, len(rows[0])-len(row))...))
-			continue
-		}
-		for _, x := range []float64{p.Accuracy, p.Gain, p.Reward, p.Entropy, p.Exam.Likeliest.Mean, p.Exam.Likeliest.Error,
-			p.Exam.Sampled.Mean, p.Exam.Sampled.Error, p.Exam.Random.Mean, p.Exam.Random.Error} {
-			row = append(row, strconv.FormatFloat(x, 'g', 6, 64))
-		}
-		rows = append(rows, row)
+		e := p.Exam
+		rows = append(rows, slices.Concat([]string{strconv.Itoa(p.Epoch)}, columns(true, p.Loss),
+			columns(p.Epoch > r.WarmUp, p.Accuracy, p.Gain, p.Reward, p.Entropy),
+			columns(e.Architectures > 0, e.Likeliest.Mean, e.Likeliest.Error, e.Sampled.Mean, e.Sampled.Error, e.Random.Mean, e.Random.Error)))
 	}
 	w.WriteAll(rows) // a bytes.Buffer takes all
 	return b.Bytes()
+}
+
+// columns writes numbers, or as many empty fields where they were not measured.
+func columns(measured bool, list ...float64) []string {
+	text := make([]string, len(list))
+	for i, x := range list {
+		if measured {
+			text[i] = strconv.FormatFloat(x, 'g', 6, 64)
+		}
+	}
+	return text
 }
 
 func (r *Run) card(e Exam) transformer.Card {

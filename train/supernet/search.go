@@ -113,7 +113,8 @@ type Progress struct {
 }
 
 // A Point is how a search did in an epoch: means over its steps, and an exam
-// after it.
+// after it. While the weights alone are trained, there is only the loss, and the exam
+// of the last of these epochs.
 type Point struct {
 	Epoch           int // from 1
 	Loss            float64
@@ -269,6 +270,8 @@ func (s *Search) endEpoch(ctx context.Context, p *Progress) error {
 	point := Point{Epoch: p.Epoch + 1, Loss: e.Loss / weights}
 	if p.Epoch >= s.WarmUp {
 		point.Accuracy, point.Gain, point.Reward, point.Entropy = e.Accuracy/policy, e.Gain/policy, e.Reward/policy, e.Entropy/policy
+	}
+	if point.Epoch >= s.WarmUp { // the curves begin with what the policy has not learnt yet
 		var err error
 		if point.Exam, err = s.Examine(ctx, epochExam); err != nil {
 			return err
