@@ -109,6 +109,8 @@ type supernetFact struct {
 	BestSampled   gainFact `json:"gain_best_of_10_sampled"`
 	Random        gainFact `json:"gain_random"`
 	BestRandom    gainFact `json:"gain_best_of_10_random"`
+	Lead          gainFact `json:"lead_sampled"` // over random, architecture by architecture
+	BestLead      gainFact `json:"lead_best_of_10"`
 }
 
 func newGainFact(g supernet.Gain) gainFact { return gainFact{100 * g.Mean, 100 * g.Error} }
@@ -116,7 +118,7 @@ func newGainFact(g supernet.Gain) gainFact { return gainFact{100 * g.Mean, 100 *
 func (t *tool) printSupernet(run *supernet.Run, e supernet.Exam, policy *transformer.GCN) error {
 	fact := supernetFact{
 		Output: run.Folder, Epochs: run.Epochs, Architectures: e.Architectures, Accuracy: newGainFact(e.Before), Likeliest: newGainFact(e.Likeliest),
-		Sampled: newGainFact(e.Sampled), BestSampled: newGainFact(e.BestSampled), Random: newGainFact(e.Random), BestRandom: newGainFact(e.BestRandom),
+		Sampled: newGainFact(e.Sampled), BestSampled: newGainFact(e.BestSampled), Random: newGainFact(e.Random), BestRandom: newGainFact(e.BestRandom), Lead: newGainFact(e.Lead), BestLead: newGainFact(e.BestLead),
 	}
 	if policy != nil {
 		fact.Policy = filepath.Join(run.Folder, supernet.PolicyFile)
@@ -142,6 +144,8 @@ func (t *tool) printSupernet(run *supernet.Run, e supernet.Exam, policy *transfo
 		{"drawn from the policy, the best of 10", fact.BestSampled},
 		{"random", fact.Random},
 		{"random, the best of 10", fact.BestRandom},
+		{"drawn from the policy, over random", fact.Lead},
+		{"the best of 10, over random", fact.BestLead},
 	} {
 		table.add(row.name, fmt.Sprintf("%+.2f", row.Mean), fmt.Sprintf("%.2f", row.Error))
 	}

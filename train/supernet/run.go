@@ -190,6 +190,8 @@ func (e Exam) scores() (list []transformer.Score) {
 		{"gain, best of 10 samples", e.BestSampled},
 		{"gain of random search, mean", e.Random},
 		{"gain of random search, best of 10", e.BestRandom},
+		{"lead of a sample over random search", e.Lead},
+		{"lead of the best of 10 samples over random search", e.BestLead},
 	} {
 		list = append(list,
 			transformer.Score{Name: g.name, On: on, Value: 100 * g.Mean, Unit: "points"},

@@ -103,6 +103,29 @@ func TestRewards(t *testing.T) {
 	}
 }
 
+// Leads are paired: their means are differences of gains, their errors are what is left
+// where architectures differ less in what is gained on them.
+func TestExam(t *testing.T) {
+	o := small(t)
+	o.Images, o.Share, o.Held = shapes(t, 320), 0.1, 0.42
+	s, err := supernet.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.Examine(t.Context(), supernet.Paper{Architectures: 12, Samples: 3, Chosen: 128, Images: 128})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []struct{ lead, policy, random supernet.Gain }{{e.Lead, e.Sampled, e.Random}, {e.BestLead, e.BestSampled, e.BestRandom}} {
+		if math.Abs(l.lead.Mean-(l.policy.Mean-l.random.Mean)) > 1e-12 || l.lead.Error > l.policy.Error+l.random.Error {
+			t.Errorf("lead %+v of %+v over %+v", l.lead, l.policy, l.random)
+		}
+	}
+	if e.Before.Mean <= 0 || e.Before.Mean >= 1 || e.Sampled == (supernet.Gain{}) || e.Random == (supernet.Gain{}) || e.BestSampled == (supernet.Gain{}) || e.BestRandom == (supernet.Gain{}) {
+		t.Errorf("%+v: want an accuracy, and transformations that change it", e)
+	}
+}
+
 // A child learns a batch by heart, and so does what it shares with another child.
 func TestChildrenLearnTogether(t *testing.T) {
 	images := shapes(t, 32)
