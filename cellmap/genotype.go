@@ -22,6 +22,17 @@ type Form struct {
 	Concat []int
 }
 
+// Live says of each node, the two inputs being the first, whether it depends on an
+// input: not where all ways there are null.
+func (f Form) Live() []bool {
+	live := make([]bool, len(f.Edges)/2+2)
+	live[0], live[1] = true, true
+	for _, e := range f.Edges {
+		live[e.To] = live[e.To] || e.Op != Null && live[e.From]
+	}
+	return live
+}
+
 // A Genotype is an architecture in the authors' form (spec section 1.4).
 type Genotype struct {
 	Normal, Reduce Form

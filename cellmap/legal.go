@@ -94,17 +94,11 @@ func misfit(a, b onnxgraph.Type) string {
 // reaches reports whether the cell's every output node still depends on an
 // input once the edges are changed as given.
 func (c *Cell) reaches(changed map[EdgeID]Op) bool {
-	live := make([]bool, len(c.Nodes)+2)
-	live[0], live[1] = true, true
-	for i := range c.Nodes {
-		for slot, e := range c.Nodes[i].Edges {
-			op := e.Op
-			if to, ok := changed[EdgeID{i + 2, slot}]; ok {
-				op = to
-			}
-			live[i+2] = live[i+2] || op != Null && live[e.From]
-		}
+	form := c.Form()
+	for id, to := range changed {
+		form.Edges[2*(id.Node-2)+id.Slot].Op = to
 	}
+	live := form.Live()
 	for _, k := range c.Concat {
 		if !live[k] {
 			return false

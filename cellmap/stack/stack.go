@@ -182,16 +182,32 @@ func (c *cell) build(form cellmap.Form, before, last value, reduced bool) value 
 			nodes[to].name = c.node("Add", fmt.Sprintf("%s.node%d.sum", c.path, to-2), []string{terms[0].name, terms[1].name})
 		}
 	}
-	c.hideUsed(form, nodes)
-	var names []string
+	return c.join(c.output(form, nodes))
+}
+
+// output returns what a cell's output consists of.
+func (c *cell) output(form cellmap.Form, nodes []value) (list []value) {
+	if c.supernet != nil {
+		return c.supernet.output(c, form, nodes)
+	}
 	for _, i := range form.Concat {
-		names = append(names, nodes[i].name)
+		list = append(list, nodes[i])
 	}
-	out := nodes[form.Concat[0]]
+	return list
+}
+
+// join concatenates values of one shape.
+func (c *cell) join(list []value) value {
+	out := list[0]
+	if len(list) == 1 {
+		return out
+	}
+	var names []string
+	for _, v := range list {
+		names = append(names, v.name)
+	}
 	out.channels *= len(names)
-	if len(names) > 1 {
-		out.name = c.node("Concat", c.path+".concat", names, onnxgraph.IntAttr("axis", 1))
-	}
+	out.name = c.node("Concat", c.path+".concat", names, onnxgraph.IntAttr("axis", 1))
 	return out
 }
 

@@ -12,32 +12,24 @@ import (
 // A Supernet is the networks of all genotypes of one size, which share weights:
 // each cell has one operation of each kind between any two of its nodes. What
 // differs from a [Net] is as in the authors' search (spec sections 1.3 and 1.5): a
-// cell's output has all its nodes, poolings are normalized, and normalizations
-// within cells have no weights.
+// cell's output has room for all its nodes, poolings are normalized, and
+// normalizations within cells have no weights.
 type Supernet struct {
 	Channels, Layers, Classes, Size int
-	// LooseEnds lets only nodes that no edge reads be seen at a cell's output: the
-	// others are multiplied by 0. Else all are seen.
+	// LooseEnds lets nodes that no edge reads be seen at a cell's output, else those are
+	// that the genotype concatenates. The others are multiplied by 0.
 	LooseEnds bool
 	Seed      uint64
 }
 
-// Child returns the network of a genotype, whose output nodes do not matter. The
-// initializers that children share have one name, and the same seeded values: whoever trains
-// keeps them by their names, and need not have those drawn that known reports; nil: none.
+// Child returns the network of a genotype. The initializers that children share have
+// one name, and the same seeded values: whoever trains keeps them by their names, and
+// need not have those drawn that known reports; nil: none.
 func (s Supernet) Child(g cellmap.Genotype, path string, known func(name string) bool) (*onnxgraph.Model, error) {
-	g.Normal.Concat, g.Reduce.Concat = innerNodes(g.Normal), innerNodes(g.Reduce)
 	n := Net{Genotype: g, Channels: s.Channels, Layers: s.Layers, Classes: s.Classes, Size: s.Size, Seed: s.Seed}
 	b := newBuilder(s.Seed)
 	b.supernet, b.known = &s, known
 	return n.build(path, b)
-}
-
-func innerNodes(f cellmap.Form) (list []int) {
-	for i := range len(f.Edges) / 2 {
-		list = append(list, i+2)
-	}
-	return list
 }
 
 // slot names an operation from one node of a cell to another.
@@ -58,14 +50,17 @@ func (s *Supernet) plain(name, param string, channels int) string {
 	return fmt.Sprintf("%s%s.%d", Plain, param, channels)
 }
 
-// hideUsed multiplies nodes that an edge reads by 0, where only loose ends are seen.
-func (c *cell) hideUsed(form cellmap.Form, nodes []value) {
-	if c.supernet == nil || !c.supernet.LooseEnds {
-		return
-	}
+// output returns all nodes of a cell, those that are not seen there multiplied by 0.
+func (s *Supernet) output(c *cell, form cellmap.Form, nodes []value) (list []value) {
 	for i := 2; i < len(nodes); i++ {
-		if slices.ContainsFunc(form.Edges, func(e cellmap.FormEdge) bool { return e.From == i }) {
+		seen := slices.Contains(form.Concat, i)
+		if s.LooseEnds {
+			seen = !slices.ContainsFunc(form.Edges, func(e cellmap.FormEdge) bool { return e.From == i })
+		}
+		if !seen {
 			nodes[i] = c.zeros(fmt.Sprintf("%s.node%d.hidden", c.path, i-2), nodes[i], 1)
 		}
+		list = append(list, nodes[i])
 	}
+	return list
 }

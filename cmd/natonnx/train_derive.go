@@ -20,7 +20,7 @@ func (t *tool) trainDeriveCommand() *cli.Command {
 		Name:      "derive",
 		Usage:     "transform an architecture, choose in its supernet",
 		ArgsUsage: "[DIR] --genotype G -o OUT",
-		Description: "DIR is that of natonnx train supernet; without it, the most probable transformation is taken. Draws transformations of the cells from its policy, or from --policy, and ranks them, and the cells as they are, by their accuracy with the shared " +
+		Description: "DIR is that of natonnx train supernet; without it, the most probable transformation is taken, and refused where it computes nothing. Draws transformations of the cells from its policy, or from --policy, and ranks them, and the cells as they are, by their accuracy with the shared " +
 			"weights, on images that trained the policy. The folder OUT gets the best one: the genotype in the authors' form (genotype.txt), a picture of its cells before and after (cells.svg), the network of " +
 			"--channels and --layers, untrained, which natonnx train network --model trains (network.onnx), and the supernet's own network with the shared weights (child.onnx).",
 		Flags: []cli.Flag{

@@ -48,7 +48,8 @@ func (s *Search) Derive(ctx context.Context, g cellmap.Genotype, policy transfor
 	return list, nil
 }
 
-// Likeliest returns the most probable transformation of an architecture.
+// Likeliest returns the most probable transformation of an architecture. One that
+// computes nothing is refused: nothing there would rank it last.
 func Likeliest(ctx context.Context, g cellmap.Genotype, policy *transformer.GCN) (cellmap.Genotype, error) {
 	rules, ok := transformer.RulesByName(policy.Card().Rules)
 	if !ok {
@@ -61,6 +62,10 @@ func Likeliest(ctx context.Context, g cellmap.Genotype, policy *transformer.GCN)
 		}
 		actions, _ := transformer.Best(logits, rules, *form, nil)
 		*form = transformer.Transform(*form, actions)
+		live := form.Live()
+		if !slices.ContainsFunc(form.Concat, func(node int) bool { return live[node] }) {
+			return g, fmt.Errorf("policy %s: its most probable transformation cuts the output of a cell off from its inputs: %v", policy.Card().Name, *form)
+		}
 	}
 	return g, nil
 }

@@ -1,6 +1,7 @@
 package supernet_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,5 +107,51 @@ func TestExportedChildrenHaveTheSharedWeights(t *testing.T) {
 	}
 	if out, err := program.Run(t.Context(), map[string]*engine.Tensor{"input": x}); err != nil || out["output"].Len() != 10 {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// A child's classes depend on what its genotype concatenates, and on nothing else.
+func TestChildrenShowWhatGenotypesConcatenate(t *testing.T) {
+	s, g, _ := searched(t)
+	dead := func(f cellmap.Form) cellmap.Form {
+		f.Edges = slices.Clone(f.Edges)
+		for i := len(f.Edges) - 2; i < len(f.Edges); i++ {
+			f.Edges[i].Op = cellmap.Null
+		}
+		return f
+	}
+	g.Normal, g.Reduce = dead(g.Normal), dead(g.Reduce)
+	for _, test := range []struct {
+		concat []int
+		blind  bool
+	}{{[]int{2, 3, 4, 5}, false}, {[]int{2, 5}, false}, {[]int{5}, true}} {
+		g.Normal.Concat, g.Reduce.Concat = test.concat, test.concat
+		m, err := s.Export(t.Context(), g, "child.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := engine.Compile(t.Context(), m, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logits [2][]float32
+		for i := range logits {
+			pixels := make([]float32, 3*8*8)
+			for j := range pixels {
+				pixels[j] = float32(i * (j%7 - 3))
+			}
+			x, err := engine.New([]int{1, 3, 8, 8}, pixels)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := program.Run(t.Context(), map[string]*engine.Tensor{"input": x})
+			if err != nil {
+				t.Fatal(err)
+			}
+			logits[i] = out["output"].Float32s()
+		}
+		if slices.Equal(logits[0], logits[1]) != test.blind {
+			t.Errorf("output nodes %v: two images give %v and %v", test.concat, logits[0], logits[1])
+		}
 	}
 }
