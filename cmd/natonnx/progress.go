@@ -144,7 +144,7 @@ func (p *progress) compressing(s compress.Progress) {
 
 // left writes how long the rest takes at the pace so far.
 func left(passed time.Duration, done, of int) string {
-	if done >= of {
+	if done == 0 || done >= of {
 		return ""
 	}
 	return ", " + (passed * time.Duration(of-done) / time.Duration(done)).Round(time.Second).String() + " left"

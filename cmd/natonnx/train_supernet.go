@@ -75,11 +75,10 @@ func (t *tool) trainSupernet(c *cli.Context) error {
 	shown := newProgress(t, choiceOf(c, "progress"))
 	run.Report = shown.searching()
 	run.Judging = func(done, of int) {
-		if done == 1 {
+		if done == 0 {
 			shown.began = time.Now()
-			return
 		}
-		shown.count(done-1, of-1, "architecture")
+		shown.count(done, of, "architecture")
 	}
 	exam, policy, err := run.Do(c.Context)
 	shown.end()

@@ -35,10 +35,10 @@ type Gain struct{ Mean, Error float64 }
 // A Paper says how thorough an exam is.
 type Paper struct {
 	Architectures int
-	Samples       int // transformations of each kind for an architecture
-	Chosen        int // images that choose among the samples; 0: none do
-	Images        int // that the gains are measured on, at most
-	Progress      func(done, of int)
+	Samples       int                // transformations of each kind for an architecture
+	Chosen        int                // images that choose among the samples; 0: none do
+	Images        int                // that the gains are measured on, at most
+	Progress      func(done, of int) // before each architecture; nil: not called
 }
 
 // examined is how many images an exam goes through at a time.
@@ -69,15 +69,15 @@ func (s *Search) Examine(ctx context.Context, size Paper) (e Exam, err error) {
 		if err := ctx.Err(); err != nil {
 			return e, err
 		}
+		if size.Progress != nil {
+			size.Progress(done, size.Architectures)
+		}
 		gains, err := x.architecture(ctx)
 		if err != nil {
 			return e, err
 		}
 		for i, g := range gains {
 			sums[i].add(g)
-		}
-		if size.Progress != nil {
-			size.Progress(done+1, size.Architectures)
 		}
 	}
 	return Exam{size.Architectures, sums[0].gain(), sums[1].gain(), sums[2].gain(), sums[3].gain(), sums[4].gain(), sums[5].gain(), sums[6].gain(), sums[7].gain()}, nil
