@@ -82,13 +82,17 @@ func (t *tool) showPolicy(c *cli.Context) error {
 	p.text(0, "%s", card.Name)
 	var terms, meanings []string
 	for _, row := range [][2]string{
-		{"kind", card.Kind}, {"rules", card.Rules}, {"seed", strconv.FormatUint(card.Seed, 10)}, {"training", card.Training}, {"command", card.Command},
+		{"kind", card.Kind}, {"rules", card.Rules}, {"seed", strconv.FormatUint(card.Seed, 10)}, {"training", card.Training},
 	} {
 		if row[1] != "" {
 			terms, meanings = append(terms, row[0]), append(meanings, clean(row[1]))
 		}
 	}
 	p.terms(terms, meanings)
+	if card.Command != "" {
+		p.heading("command")
+		p.shell(2, card.Command)
+	}
 	if len(card.Scores) == 0 {
 		p.heading("scores: none were measured")
 		return nil

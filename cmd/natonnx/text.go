@@ -70,6 +70,13 @@ func (p *page) text(indent int, format string, args ...any) {
 	}
 }
 
+// shell writes a command that can be pasted into a POSIX shell.
+func (p *page) shell(indent int, command string) {
+	margin := strings.Repeat(" ", indent)
+	lines := wrap(clean(command), p.width-indent-2, p.width-indent-4)
+	fmt.Fprintf(p.w, "%s%s\n", margin, strings.Join(lines, " \\\n"+margin+"  "))
+}
+
 // paragraph writes text without a hanging indent.
 func (p *page) paragraph(s string) {
 	for _, line := range wrap(s, p.width, p.width) {

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/epochs"
@@ -214,26 +216,38 @@ func openTrainingImages(s supernet.Settings) (*dataset.Dataset, error) {
 
 // supernetCommand is what to type to train again.
 func supernetCommand(c *cli.Context) string {
+	silent := []string{"data", "output", "workers", "progress", "json", "quiet", "verbose"} // of no consequence, or said elsewhere
 	var b strings.Builder
 	data := c.String("data")
 	if !strings.HasPrefix(data, dataset.Shapes) {
 		data = filepath.Base(data)
 	}
-	fmt.Fprintf(&b, "natonnx train supernet --data %s", data)
+	fmt.Fprintf(&b, "natonnx train supernet --data %s", shellWord(data))
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		if !c.IsSet(name) || name == "data" || name == "output" || name == "workers" || name == "progress" {
+		if !c.IsSet(name) || slices.Contains(silent, name) {
 			continue
 		}
 		fmt.Fprintf(&b, " --%s", name)
 		switch f.(type) {
 		case *cli.GenericFlag:
-			fmt.Fprintf(&b, " %v", c.Generic(name))
+			fmt.Fprintf(&b, " %s", shellWord(fmt.Sprint(c.Generic(name))))
 		case *cli.StringFlag:
-			fmt.Fprintf(&b, " %s", c.String(name))
+			fmt.Fprintf(&b, " %s", shellWord(c.String(name)))
 		}
 	}
-	return b.String() + " -o " + filepath.Base(c.String("output"))
+	return b.String() + " -o " + shellWord(filepath.Base(c.String("output")))
+}
+
+// shellWord quotes what a POSIX shell would not take for one plain word.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_./:,=%+@", r)
+	}
+	if s != "" && strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // searching shows how far a search is, not too often.
