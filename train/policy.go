@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/checkpoint"
 	"github.com/natonnx/natonnx/transformer"
 )
@@ -282,13 +283,13 @@ func (r *policyRun) card(best *Learnt, seeds []heldOut) transformer.Card {
 // command is what to type to train the policy again.
 func (r *policyRun) command() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "natonnx train policy --data %s", filepath.Base(r.Data))
+	fmt.Fprintf(&s, "natonnx train policy --data %s", legible.ShellWord(filepath.Base(r.Data)))
 	if r.Rules.Name != transformer.NAT.Name {
 		fmt.Fprintf(&s, " --rules %s", r.Rules.Name)
 	}
 	switch {
 	case r.latency != nil:
-		fmt.Fprintf(&s, " --latency %s --device %s --max-latency %g%%", filepath.Base(r.Latency), r.Device, 100*r.MaxCost)
+		fmt.Fprintf(&s, " --latency %s --device %s --max-latency %g%%", legible.ShellWord(filepath.Base(r.Latency)), legible.ShellWord(r.Device), 100*r.MaxCost)
 	case r.MaxCost > 0:
 		fmt.Fprintf(&s, " --max-madds %g%%", 100*r.MaxCost)
 	}
@@ -298,7 +299,7 @@ func (r *policyRun) command() string {
 	if r.Seeds != defaultSeeds {
 		fmt.Fprintf(&s, " --seeds %d", r.Seeds)
 	}
-	fmt.Fprintf(&s, " --seed %d -o %s.onnx", r.Seed, r.Name)
+	fmt.Fprintf(&s, " --seed %d -o %s", r.Seed, legible.ShellWord(r.Name+".onnx"))
 	return s.String()
 }
 

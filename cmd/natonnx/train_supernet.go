@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/natonnx/natonnx/internal/legible"
 	"github.com/natonnx/natonnx/train/dataset"
 	"github.com/natonnx/natonnx/train/epochs"
 	"github.com/natonnx/natonnx/train/supernet"
@@ -222,7 +222,7 @@ func supernetCommand(c *cli.Context) string {
 	if !strings.HasPrefix(data, dataset.Shapes) {
 		data = filepath.Base(data)
 	}
-	fmt.Fprintf(&b, "natonnx train supernet --data %s", shellWord(data))
+	fmt.Fprintf(&b, "natonnx train supernet --data %s", legible.ShellWord(data))
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		if !c.IsSet(name) || slices.Contains(silent, name) {
@@ -231,23 +231,12 @@ func supernetCommand(c *cli.Context) string {
 		fmt.Fprintf(&b, " --%s", name)
 		switch f.(type) {
 		case *cli.GenericFlag:
-			fmt.Fprintf(&b, " %s", shellWord(fmt.Sprint(c.Generic(name))))
+			fmt.Fprintf(&b, " %s", legible.ShellWord(fmt.Sprint(c.Generic(name))))
 		case *cli.StringFlag:
-			fmt.Fprintf(&b, " %s", shellWord(c.String(name)))
+			fmt.Fprintf(&b, " %s", legible.ShellWord(c.String(name)))
 		}
 	}
-	return b.String() + " -o " + shellWord(filepath.Base(c.String("output")))
-}
-
-// shellWord quotes what a POSIX shell would not take for one plain word.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_./:,=%+@", r)
-	}
-	if s != "" && strings.TrimFunc(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return b.String() + " -o " + legible.ShellWord(filepath.Base(c.String("output")))
 }
 
 // searching shows how far a search is, not too often.

@@ -46,7 +46,7 @@ var below = map[string][]string{
 	"train/trainable":     {"engine", "engine/vec", "onnxgraph"},
 	"train/distill":       {"train/augment", "train/dataset", "train/trainable", "engine", "engine/learn", "engine/vec", "onnxgraph"},
 	"train/fit":           {"train/augment", "train/checkpoint", "train/dataset", "train/epochs", "train/measure", "train/trainable", "cellmap/stack", "engine", "engine/learn", "onnxgraph"},
-	"train":               {"train/checkpoint", "transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph"},
+	"train":               {"train/checkpoint", "transformer", "cellmap", "engine/conv", "engine/cpu", "engine/vec", "onnxgraph", "internal/legible"},
 	"train/supernet":      {"train", "train/augment", "train/checkpoint", "train/dataset", "train/epochs", "train/measure", "train/trainable", "transformer", "cellmap", "cellmap/stack", "engine", "engine/learn", "onnxgraph", "internal/plot"},
 	"train/policybench":   {"train", "transformer", "cellmap", "onnxgraph", "internal/plot", "internal/legible"},
 	"train/refit":         {"engine", "engine/conv", "engine/cpu", "onnxgraph"},

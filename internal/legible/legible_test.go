@@ -2,6 +2,7 @@ package legible
 
 import (
 	"math"
+	"os/exec"
 	"testing"
 )
 
@@ -46,6 +47,20 @@ func TestTexts(t *testing.T) {
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}
+
+// A shell is the judge of what it takes for one word.
+func TestShellWords(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell")
+	}
+	for _, word := range []string{"table.csv", "with a space", "", "~", "it's", "$HOME", "a;b", "mean=1,2;std=3", "*", "50%", "\"`\\", "#", "-o"} {
+		got, err := exec.Command(sh, "-c", "printf %s. "+ShellWord(word)).Output()
+		if err != nil || string(got) != word+"." {
+			t.Errorf("%q is written as %s, which a shell reads as %q (%v)", word, ShellWord(word), got, err)
 		}
 	}
 }

@@ -36,3 +36,14 @@ func Uncomputed(s string) string {
 	}
 	return s
 }
+
+// ShellWord quotes what a POSIX shell would not take for one plain word.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_./:,=%+@", r)
+	}
+	if s != "" && strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
